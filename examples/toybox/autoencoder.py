@@ -1,0 +1,121 @@
+"""The autoencoder: 4x down, 8 channels. Trained on crops of renders and of photographs for what it must keep of both."""
+
+import math
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import linear_start
+import numpy as np
+import torch
+from checkpoint import load_state, save_state
+from diffusers import AutoencoderKL
+from pictures import Render, crop, to_tensor
+from torch import Tensor
+from torch.nn import functional as F
+from vocabulary import COLOURS
+
+SIZE = 128
+WIDTHS = (24, 48, 96)
+LATENT_CHANNELS = 8
+LINEAR_STEPS = 600
+KL_WEIGHT = 1e-6  # Rombach et al. 2022, appendix G: just enough to keep the latents from growing
+
+
+def build() -> AutoencoderKL:
+    """No attention and few channels at full size: the time goes to the quarter-size features."""
+    return AutoencoderKL(
+        in_channels=3,
+        out_channels=3,
+        latent_channels=LATENT_CHANNELS,
+        sample_size=SIZE,
+        block_out_channels=WIDTHS,
+        layers_per_block=1,
+        norm_num_groups=1,
+        mid_block_add_attention=False,
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+    )
+
+
+def batch_of_crops(
+    renders: Sequence[Render], photographs: Sequence[np.ndarray], count: int, size: int, rng: random.Random
+) -> Tensor:
+    """Half renders in random colours, half photographs; (count, 3, size, size)."""
+    crops = []
+    for index in range(count):
+        if renders and index % 2 == 0:
+            crops.append(crop(rng.choice(renders).painted(rng.choice(list(COLOURS)), rng), size, rng))
+        else:
+            crops.append(crop(rng.choice(photographs), size, rng))
+    return to_tensor(crops)
+
+
+def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
+    """Squared error, which is PSNR, and a little absolute error, which keeps edges."""
+    return F.mse_loss(output, target) + 0.05 * F.l1_loss(output, target)
+
+
+def train(
+    renders: Sequence[Render],
+    photographs: Sequence[np.ndarray],
+    checkpoint: Path,
+    *,
+    steps: int,
+    batch: int = 8,
+    size: int = 64,
+    learning_rate: float = 8e-4,
+    seed: int = 0,
+) -> AutoencoderKL:
+    """Trains to `steps` on a cosine schedule, going on from `checkpoint` if there is one."""
+    torch.manual_seed(seed)
+    vae = build()
+    if not checkpoint.exists():
+        start = linear_start.train(
+            WIDTHS,
+            LATENT_CHANNELS,
+            lambda step: batch_of_crops(
+                renders, photographs, batch, size, random.Random(f"linear {seed} {step}")
+            ),
+            steps=LINEAR_STEPS,
+        )
+        linear_start.put_into(vae, start)
+    optimizer = torch.optim.AdamW(
+        vae.parameters(), lr=learning_rate, betas=(0.9, 0.999), weight_decay=1e-4, fused=True
+    )
+    errors: list[Tensor] = []
+    for step in range(load_state(checkpoint, vae, optimizer), steps):
+        rng = random.Random(seed * 1_000_003 + step)
+        warm, cosine = min(1.0, (step + 1) / 100), 0.5 * (1 + math.cos(math.pi * step / steps))
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * warm * max(cosine, 0.01)
+        pixels = batch_of_crops(renders, photographs, batch, size, rng)
+        posterior = vae.encode(pixels).latent_dist
+        output = vae.decode(posterior.sample()).sample
+        loss = reconstruction_loss(output, pixels) + KL_WEIGHT * posterior.kl().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        optimizer.step()
+        errors.append(F.mse_loss(output.detach().clamp(-1, 1), pixels))
+        if len(errors) == 50:
+            decibels = -10 * torch.log10(torch.stack(errors).mean() / 4)
+            print(f"autoencoder {step + 1}/{steps}  crops {decibels.item():.2f} dB", flush=True)
+            errors.clear()
+        if (step + 1) % 200 == 0 or step + 1 == steps:
+            save_state(checkpoint, vae, optimizer, step + 1)
+    return vae.eval()
+
+
+@torch.no_grad()
+def set_scaling(vae: AutoencoderKL, pixels: Tensor) -> None:
+    """Makes scaled latents of unit variance, as Stable Diffusion's are (Rombach et al. 2022, appendix G)."""
+    latents = vae.encode(pixels).latent_dist.mean
+    vae.register_to_config(scaling_factor=round(1.0 / latents.std().item(), 5))
+
+
+@torch.no_grad()
+def psnr(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
+    """Peak signal to noise of each reconstruction in dB, (B,); pixels (B, 3, H, W) in -1 to 1."""
+    output = vae.decode(vae.encode(pixels).latent_dist.mode()).sample.clamp(-1, 1)
+    return -10 * torch.log10((output - pixels).square().mean(dim=(1, 2, 3)) / 4)

@@ -1,0 +1,168 @@
+"""The UNet: denoises the autoencoder's latents under the text tower's states, as Stable Diffusion's does."""
+
+import copy
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from checkpoint import load_state, save_state
+from diffusers import AutoencoderKL, DDIMScheduler, DPMSolverMultistepScheduler, UNet2DConditionModel
+from pictures import Render, crop, to_tensor
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizer
+from vocabulary import COLOURS, Scene, caption
+
+SIZE = 128
+UNCONDITIONAL = 0.1  # captions dropped, for classifier-free guidance (Ho and Salimans 2022)
+SNR_GAMMA = 5.0  # Hang et al. 2023
+EMA = 0.9993
+
+
+def build(latent_channels: int, sample_size: int, text_width: int) -> UNet2DConditionModel:
+    """Thin where it is large, wide where it is small: most parameters see 8 x 8 and 4 x 4 features."""
+    return UNet2DConditionModel(
+        sample_size=sample_size,
+        in_channels=latent_channels,
+        out_channels=latent_channels,
+        block_out_channels=(32, 96, 192, 256),
+        layers_per_block=1,
+        norm_num_groups=16,
+        down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+        cross_attention_dim=text_width,
+        attention_head_dim=8,
+    )
+
+
+def build_scheduler() -> DPMSolverMultistepScheduler:
+    """Stable Diffusion's betas; trailing steps, so that sampling starts where the noise is strongest."""
+    return DPMSolverMultistepScheduler(
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="epsilon",
+        timestep_spacing="trailing",
+        algorithm_type="dpmsolver++",
+        solver_order=2,
+    )
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A picture as the UNet sees it: posterior mean and standard deviation (C, h, w), half precision."""
+
+    mean: Tensor
+    std: Tensor
+    scene: Scene
+    colour: str
+
+
+@torch.no_grad()
+def encode(
+    vae: AutoencoderKL,
+    renders: Sequence[Render],
+    *,
+    variants: int,
+    seed: int,
+    device: str = "cpu",
+    first: int = 0,
+) -> list[Encoded]:
+    """Each render in `variants` colours, crops and mirrorings, encoded once."""
+    encoded = []
+    for variant in range(first, first + variants):
+        for start in range(0, len(renders), 32):
+            rng = random.Random(f"{seed} {variant} {start}")
+            some = renders[start : start + 32]
+            colours = [rng.choice(list(COLOURS)) for _ in some]
+            pixels = to_tensor(
+                [crop(r.painted(c, rng), SIZE, rng) for r, c in zip(some, colours, strict=True)]
+            )
+            posterior = vae.encode(pixels.to(device)).latent_dist
+            mean, std = posterior.mean.half().cpu(), posterior.std.half().cpu()
+            encoded += [
+                Encoded(mean[i], std[i], r.scene, c)
+                for i, (r, c) in enumerate(zip(some, colours, strict=True))
+            ]
+    return encoded
+
+
+def draw(
+    encoded: Sequence[Encoded],
+    count: int,
+    scaling_factor: float,
+    rng: random.Random,
+    generator: torch.Generator,
+) -> tuple[Tensor, list[str]]:
+    """Scaled latents (count, C, h, w), drawn from their posteriors, and captions, some of them dropped."""
+    some = [encoded[rng.randrange(len(encoded))] for _ in range(count)]
+    mean, std = torch.stack([e.mean for e in some]).float(), torch.stack([e.std for e in some]).float()
+    latents = (mean + std * torch.randn(mean.shape, generator=generator)) * scaling_factor
+    captions = ["" if rng.random() < UNCONDITIONAL else caption(e.scene, e.colour, rng).text for e in some]
+    return latents, captions
+
+
+@torch.no_grad()
+def embed(tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel, texts: Sequence[str]) -> Tensor:
+    """encoder_hidden_states (B, tokens, width), as the pipeline makes them."""
+    tokens = tokenizer(list(texts), padding="max_length", truncation=True, return_tensors="pt")
+    return text_encoder(tokens.input_ids.to(text_encoder.device))[0]
+
+
+def train(
+    encoded: Sequence[Encoded],
+    vae: AutoencoderKL,
+    tokenizer: CLIPTokenizer,
+    text_encoder: CLIPTextModel,
+    checkpoint: Path,
+    *,
+    steps: int,
+    count: int = 16,
+    learning_rate: float = 6e-4,
+    seed: int = 0,
+    device: str = "cpu",
+) -> UNet2DConditionModel:
+    """Trains to `steps`, going on from `checkpoint`; returns the moving average of the weights."""
+    torch.manual_seed(seed)
+    unet = build(vae.config.latent_channels, encoded[0].mean.shape[-1], text_encoder.config.hidden_size).to(
+        device
+    )
+    ema = copy.deepcopy(unet).eval().requires_grad_(False)
+    optimizer = torch.optim.AdamW(
+        unet.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
+    )
+    noiser = DDIMScheduler.from_config(build_scheduler().config)
+    alphas = noiser.alphas_cumprod
+    snr = alphas / (1 - alphas)
+    weights = (snr.clamp(max=SNR_GAMMA) / snr).to(device)
+    total = 0.0
+    for step in range(load_state(checkpoint, unet, optimizer, ema), steps):
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        latents, captions = draw(encoded, count, vae.config.scaling_factor, random.Random(step), generator)
+        noise = torch.randn(latents.shape, generator=generator)
+        timesteps = torch.randint(0, 1000, (count,), generator=generator)
+        noisy = noiser.add_noise(latents, noise, timesteps).to(device)
+        for group in optimizer.param_groups:
+            warm, cosine = min(1.0, (step + 1) / 200), 0.5 * (1 + math.cos(math.pi * step / steps))
+            group["lr"] = learning_rate * warm * max(cosine, 0.05)
+        timesteps = timesteps.to(device)
+        predicted = unet(noisy, timesteps, embed(tokenizer, text_encoder, captions)).sample
+        losses = (predicted - noise.to(device)).square().mean(dim=(1, 2, 3))
+        loss = (losses * weights[timesteps]).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
+        optimizer.step()
+        with torch.no_grad():  # a short memory at first: the average must not hold the beginning
+            decay = min(EMA, (step + 1) / (step + 10))
+            torch._foreach_lerp_(list(ema.parameters()), list(unet.parameters()), 1 - decay)
+        total += loss.detach()
+        if (step + 1) % 100 == 0:
+            print(f"unet {step + 1}/{steps}  loss {float(total) / 100:.4f}", flush=True)
+            total = 0.0
+        if (step + 1) % 200 == 0 or step + 1 == steps:
+            save_state(checkpoint, unet, optimizer, step + 1, ema)
+    return ema

@@ -1,0 +1,136 @@
+"""Measures the toybox: `python examples/toybox/judge.py --renders DIR --photos DIR [--prompts 200]`.
+
+Reconstruction of held-out renders and of photographs, what the judge reads from originals and reconstructions, and
+how often kind, colour and place of samples are the prompted ones; writes a grid of samples.
+"""
+
+import argparse
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import autoencoder
+import clip
+import torch
+from diffusers import DiffusionPipeline, StableDiffusionPipeline
+from pictures import load_renders, to_tensor
+from PIL import Image
+from torch import Tensor
+from transformers import CLIPModel, CLIPTokenizer
+from vocabulary import COLOURS, judging_prompts
+
+HERE = Path(__file__).parent
+ASPECTS = ("kind", "colour", "place")
+
+
+def accuracy(found: dict[str, list[str]], wanted: dict[str, list[str]]) -> str:
+    """'kind 95.0 %  colour ...'."""
+    return "  ".join(
+        f"{a} {100 * sum(f == w for f, w in zip(found[a], wanted[a], strict=True)) / len(wanted[a]):.1f} %"
+        for a in ASPECTS
+    )
+
+
+def photograph(path: Path) -> Image.Image:
+    """The largest centred square, 128 px."""
+    picture = Image.open(path).convert("RGB")
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    return picture.crop((left, top, left + side, top + side)).resize(
+        (clip.SIZE,) * 2, Image.Resampling.LANCZOS
+    )
+
+
+@torch.no_grad()
+def sample(
+    pipeline: StableDiffusionPipeline, prompts: Sequence[str], guidance_scale: float, steps: int
+) -> Tensor:
+    """One image a prompt, prompt i of seed i; (N, 3, 128, 128) in -1 to 1."""
+    images = []
+    for start in range(0, len(prompts), 8):
+        some = list(prompts[start : start + 8])
+        generators = [torch.Generator().manual_seed(start + i) for i in range(len(some))]
+        made = pipeline(
+            some,
+            guidance_scale=guidance_scale,
+            num_inference_steps=steps,
+            generator=generators,
+            output_type="pt",
+        ).images
+        images.append(made * 2 - 1)
+    return torch.cat(images)
+
+
+def sheet(pixels: Tensor, columns: int) -> Image.Image:
+    """Images side by side, (N, 3, H, W) in -1 to 1."""
+    side = pixels.shape[-1]
+    grid = Image.new("RGB", (columns * side, -(-len(pixels) // columns) * side), "white")
+    for index, picture in enumerate(pixels):
+        array = ((picture.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+        grid.paste(Image.fromarray(array), (index % columns * side, index // columns * side))
+    return grid
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--toybox", type=Path, default=HERE)
+    parser.add_argument("--renders", type=Path)
+    parser.add_argument("--photos", type=Path, help="real photographs, never trained on")
+    parser.add_argument("--prompts", type=int, default=200)
+    parser.add_argument("--guidance_scale", type=float, default=5.0)
+    parser.add_argument("--num_inference_steps", type=int, default=25)
+    parser.add_argument("--grid", type=Path, default=Path("grid.png"))
+    arguments = parser.parse_args()
+    pipeline = DiffusionPipeline.from_pretrained(
+        arguments.toybox, use_safetensors=True, torch_dtype=torch.float32
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    judge = CLIPModel.from_pretrained(arguments.toybox / "clip", dtype=torch.float32).eval()
+    tokenizer = CLIPTokenizer.from_pretrained(arguments.toybox / "tokenizer")
+
+    if arguments.renders:
+        renders = load_renders(arguments.renders, held_out=True)
+        pixels, wanted = held_out(renders)
+        print(
+            f"autoencoder, {len(pixels)} held-out renders: {autoencoder.psnr(pipeline.vae, pixels).mean():.2f} dB"
+        )
+        print(
+            "judge, originals:      ", accuracy(clip.read(judge, tokenizer, pixels, wanted["kind"]), wanted)
+        )
+        with torch.no_grad():
+            again = pipeline.vae.decode(pipeline.vae.encode(pixels).latent_dist.mode()).sample.clamp(-1, 1)
+        print("judge, reconstructions:", accuracy(clip.read(judge, tokenizer, again, wanted["kind"]), wanted))
+    if arguments.photos:
+        real = to_tensor([photograph(p) for p in sorted(arguments.photos.rglob("*.jpg"))])
+        decibels = autoencoder.psnr(pipeline.vae, real)
+        print(f"autoencoder, {len(real)} photographs: {decibels.mean():.2f} dB (worst {decibels.min():.2f})")
+    if arguments.prompts:
+        asked = judging_prompts(arguments.prompts)
+        pixels = sample(
+            pipeline, [a[0] for a in asked], arguments.guidance_scale, arguments.num_inference_steps
+        )
+        wanted = {aspect: [a[i + 1] for a in asked] for i, aspect in enumerate(ASPECTS)}
+        print(
+            f"samples, {len(asked)} prompts: ",
+            accuracy(clip.read(judge, tokenizer, pixels, wanted["kind"]), wanted),
+        )
+        sheet(pixels[:48], 8).save(arguments.grid)
+        print(f"the first 48: {arguments.grid}")
+
+
+def held_out(renders: Sequence) -> tuple[Tensor, dict[str, list[str]]]:
+    """Centre crops of the renders in fixed colours and what they show."""
+    rng = random.Random(0)
+    crops, wanted = [], {aspect: [] for aspect in ASPECTS}
+    for render in renders:
+        colour = rng.choice(list(COLOURS))
+        painted = render.painted(colour, rng)
+        margin = (painted.shape[0] - clip.SIZE) // 2
+        crops.append(painted[margin : margin + clip.SIZE, margin : margin + clip.SIZE])
+        for aspect, value in zip(ASPECTS, (render.scene.kind, colour, render.scene.place), strict=True):
+            wanted[aspect].append(value)
+    return to_tensor(crops), wanted
+
+
+if __name__ == "__main__":
+    main()

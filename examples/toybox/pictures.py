@@ -1,0 +1,101 @@
+"""Pictures for pretraining: renders with their scenes, recoloured in memory, and free photographs."""
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageFilter
+from torch import Tensor
+from vocabulary import COLOURS, Scene
+
+TINT_ALBEDO = 0.8  # blend.TINT_ALBEDO: the grey under which tinted parts were rendered
+HELD_OUT = 20  # every 20th render is never trained on
+
+
+def to_linear(srgb: np.ndarray) -> np.ndarray:
+    """sRGB to linear light, both 0 to 1."""
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+
+
+def to_srgb(linear: np.ndarray) -> np.ndarray:
+    """Linear light to sRGB, both 0 to 1."""
+    linear = np.clip(linear, 0, 1)
+    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+def recolour(rgb: np.ndarray, tint: np.ndarray, colour: Sequence[float]) -> np.ndarray:
+    """Gives the tinted parts of a render a colour (linear RGB).
+
+    rgb: (H, W, 3) uint8; tint: (H, W) uint8. Light that is brighter than the grey could reflect is a highlight and
+    keeps its own colour. The mask has fewer samples than the denoised picture: half of it is widened by a pixel, or
+    dark things would keep a pale rim."""
+    widened = np.asarray(Image.fromarray(tint).filter(ImageFilter.MaxFilter(3)), dtype=np.float64)
+    light = to_linear(rgb / 255.0) / TINT_ALBEDO
+    highlight = np.clip(light - 1.0, 0, None)
+    painted = (light - highlight) * np.asarray(colour) + highlight * TINT_ALBEDO
+    share = ((tint + widened) / 510.0)[..., None]
+    return (to_srgb(share * painted + (1 - share) * light * TINT_ALBEDO) * 255 + 0.5).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Render:
+    """One rendered scene: `rgb` (H, W, 3) uint8 with grey tinted parts, `tint` (H, W) uint8, and what it shows."""
+
+    rgb: np.ndarray
+    tint: np.ndarray
+    scene: Scene
+
+    def painted(self, colour: str, rng: random.Random) -> np.ndarray:
+        """The picture with its thing in that colour, a little lighter or darker each time."""
+        r, g, b = COLOURS[colour]
+        shade = rng.uniform(0.85, 1.15)
+        return recolour(self.rgb, self.tint, (r * shade, g * shade, b * shade))
+
+
+def load_renders(directory: Path, *, held_out: bool | None = None) -> list[Render]:
+    """Every finished render, sorted by number; with `held_out` only those kept for, or from, judging."""
+    renders = []
+    for path in sorted(directory.glob("*.json")):
+        if held_out is not None and (int(path.stem) % HELD_OUT == 0) != held_out:
+            continue
+        rgb = np.asarray(Image.open(path.with_suffix(".png")).convert("RGB"))
+        tint = np.asarray(Image.open(path.with_suffix(".tint.png")).convert("L"))
+        renders.append(Render(rgb, tint, Scene(**json.loads(path.read_text()))))
+    return renders
+
+
+def load_photographs(
+    directories: Sequence[Path], sides: Sequence[int] = (132, 176, 240, 352)
+) -> list[np.ndarray]:
+    """Every photograph below the directories at several scales (short side `sides`), (H, W, 3) uint8."""
+    scaled = []
+    paths = sorted(
+        p for d in directories for p in d.rglob("*") if p.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp"}
+    )
+    for path in paths:
+        picture = Image.open(path)
+        if min(picture.size) < 256 or picture.mode not in {"RGB", "RGBA", "P"}:
+            continue
+        picture = picture.convert("RGB")
+        for side in sides:
+            scale = side / min(picture.size)
+            size = (round(picture.width * scale), round(picture.height * scale))
+            scaled.append(np.asarray(picture.resize(size, Image.Resampling.LANCZOS)))
+    return scaled
+
+
+def crop(picture: np.ndarray, size: int, rng: random.Random) -> np.ndarray:
+    """A random square of `size` pixels, mirrored half of the time."""
+    top, left = rng.randint(0, picture.shape[0] - size), rng.randint(0, picture.shape[1] - size)
+    square = picture[top : top + size, left : left + size]
+    return square[:, ::-1] if rng.random() < 0.5 else square
+
+
+def to_tensor(pictures: Sequence[np.ndarray]) -> Tensor:
+    """(B, 3, H, W) float in -1 to 1."""
+    stacked = np.stack([np.ascontiguousarray(p) for p in pictures])
+    return torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 127.5 - 1.0

@@ -1,0 +1,120 @@
+"""Makes the toybox from renders and photographs: `python examples/toybox/pretrain.py --photos DIR ...`.
+
+Four stages, each with its own checkpoint in --work_dir, so that a killed run goes on where it stopped: autoencoder, clip,
+latents, unet; then the parts are written, in half precision, as one diffusers pipeline. A GPU is used where there is one.
+"""
+
+import argparse
+import pickle
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import autoencoder
+import clip
+import denoiser
+import numpy as np
+import torch
+from diffusers import StableDiffusionPipeline
+from pictures import Render, load_photographs, load_renders, to_tensor
+from render import CACHE
+from transformers import CLIPTextModel
+from vocabulary import COLOURS
+
+HERE = Path(__file__).parent
+
+
+def cached(path: Path, make: Callable[[], Any]) -> Any:
+    """What `make` returns, kept in `path`; our own file, never anybody else's."""
+    if not path.exists():
+        staged = path.with_suffix(".staged")
+        staged.write_bytes(pickle.dumps(make()))
+        staged.replace(path)
+    return pickle.loads(path.read_bytes())
+
+
+def held_out_pixels(renders: Sequence[Render], count: int) -> torch.Tensor:
+    """Centre crops of held-out renders in fixed colours, (count, 3, 128, 128)."""
+    rng = random.Random(0)
+    crops = []
+    for render in renders[:count]:
+        painted = render.painted(rng.choice(list(COLOURS)), rng)
+        margin = (painted.shape[0] - clip.SIZE) // 2
+        crops.append(painted[margin : margin + clip.SIZE, margin : margin + clip.SIZE])
+    return to_tensor(crops)
+
+
+def text_encoder_of(model: clip.CLIPModel) -> CLIPTextModel:
+    """The CLIP's text tower as the pipeline wants it: same weights, its own module."""
+    encoder = CLIPTextModel(model.config.text_config)
+    encoder.load_state_dict(model.text_model.state_dict())
+    return encoder.eval()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--renders", type=Path, default=CACHE / "renders", help="what render.py wrote")
+    parser.add_argument("--photos", type=Path, nargs="+", required=True, help="folders of free photographs")
+    parser.add_argument("--work_dir", type=Path, default=CACHE / "work", help="checkpoints and caches")
+    parser.add_argument("--output_dir", type=Path, default=HERE)
+    parser.add_argument("--autoencoder_steps", type=int, default=3000)
+    parser.add_argument("--clip_steps", type=int, default=1500)
+    parser.add_argument("--unet_steps", type=int, default=3000)
+    parser.add_argument("--variants", type=int, default=3, help="colours and crops encoded of each render")
+    arguments = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    work: Path = arguments.work_dir
+    work.mkdir(parents=True, exist_ok=True)
+
+    renders = load_renders(arguments.renders, held_out=False)
+    held_out = load_renders(arguments.renders, held_out=True)
+    photographs: list[np.ndarray] = cached(
+        work / "photographs.pickle", lambda: load_photographs(arguments.photos)
+    )
+    print(
+        f"{len(renders)} renders, {len(held_out)} held out, {len(photographs)} photographs, on {device}",
+        flush=True,
+    )
+
+    vae = autoencoder.train(renders, photographs, work / "autoencoder.pt", steps=arguments.autoencoder_steps)
+    pixels = held_out_pixels(held_out, 64)
+    autoencoder.set_scaling(vae, pixels)
+    print(f"autoencoder: {autoencoder.psnr(vae, pixels).mean():.2f} dB on held-out renders")
+
+    tokenizer = clip.build_tokenizer(work / "tokenizer")
+    judge = clip.train(renders, tokenizer, work / "clip.pt", steps=arguments.clip_steps, device=device)
+    text_encoder = text_encoder_of(judge)
+
+    encoded = cached(
+        work / "latents.pickle",
+        lambda: denoiser.encode(vae.to(device), renders, variants=arguments.variants, seed=0, device=device),
+    )
+    unet = denoiser.train(
+        encoded,
+        vae,
+        tokenizer,
+        text_encoder.to(device),
+        work / "unet.pt",
+        steps=arguments.unet_steps,
+        device=device,
+    )
+
+    pipeline = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=denoiser.build_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        image_encoder=None,
+        requires_safety_checker=False,
+    )
+    pipeline.to("cpu", torch.float16).save_pretrained(arguments.output_dir, max_shard_size="9MB")
+    judge.to("cpu", torch.float16).save_pretrained(arguments.output_dir / "clip", max_shard_size="9MB")
+    clip.build_processor(tokenizer).save_pretrained(arguments.output_dir / "clip")
+
+
+if __name__ == "__main__":
+    main()
