@@ -41,7 +41,11 @@ SOLE = 0.375  # below the hip of a straight leg
 class Pose:
     """Angles in degrees; arms and legs (the bear's right, then left) swing forward, away from the body, and about z."""
 
-    head: tuple[float, float, float] = (0, 0, 8)  # nod down, turn to the viewer's right, tilt to the viewer's right
+    head: tuple[float, float, float] = (
+        0,
+        0,
+        8,
+    )  # nod down, turn to the viewer's right, tilt to the viewer's right
     arms: tuple[tuple[float, float, float], ...] = ((46, 40, 0), (40, 44, 0))
     legs: tuple[tuple[float, float, float], ...] = ((88, 0, 28), (88, 0, 33))
     lean: float = 0  # forward
@@ -67,17 +71,73 @@ class Shot:
 STANDING = ((2, 5, 8), (-3, 6, 10))
 SHOTS = (
     Shot("wooden floor", "day", Pose(head=(2, -4, -9)), 0, 0, 12, 3.1, 72, exposure=0.65, seed=1),
-    Shot("grass", "day", Pose(head=(-4, 6, 9), arms=((24, 122, 0), (42, 42, 0))), -8, -10, 14, 3.0, 66, seed=2),
-    Shot("beach", "sunset", Pose(head=(0, 8, 7), legs=((88, 0, 22), (88, 0, 38))), -34, 6, 11, 3.1, 68, exposure=0.75, seed=3),
-    Shot("kitchen table", "day", Pose(head=(6, 0, 12), arms=((62, 30, 0), (54, 34, 0)), lean=4), 24, -4, 18, 3.2, 70,
-         exposure=0.5, seed=4),
+    Shot(
+        "grass", "day", Pose(head=(-4, 6, 9), arms=((24, 122, 0), (42, 42, 0))), -8, -10, 14, 3.0, 66, seed=2
+    ),
+    Shot(
+        "beach",
+        "sunset",
+        Pose(head=(0, 8, 7), legs=((88, 0, 22), (88, 0, 38))),
+        -34,
+        6,
+        11,
+        3.1,
+        68,
+        exposure=0.75,
+        seed=3,
+    ),
+    Shot(
+        "kitchen table",
+        "day",
+        Pose(head=(6, 0, 12), arms=((62, 30, 0), (54, 34, 0)), lean=4),
+        24,
+        -4,
+        18,
+        3.2,
+        70,
+        exposure=0.5,
+        seed=4,
+    ),
     Shot("bookshelf", "lamp", Pose(head=(3, -6, -12)), 10, 4, 10, 2.75, 82, 0.56, 0.75, seed=5),
-    Shot("white rug", "overcast", Pose(head=(-14, 0, 10), legs=((86, 0, 36), (88, 0, 26))), -14, -6, 32, 3.1, 66, 0.42,
-         0.75, seed=6),
-    Shot("autumn leaves", "sunset", Pose(head=(2, 0, -8), arms=((14, 34, 0), (10, 30, 0)), legs=STANDING), 18, -8, 9,
-         3.3, 60, 0.6, 0.75, seed=7),
-    Shot("sidewalk", "overcast", Pose(head=(-2, 10, 8), arms=((20, 42, 0), (34, 22, 0)), legs=STANDING), -22, 8, 13,
-         3.5, 64, 0.6, 0.55, seed=8),
+    Shot(
+        "white rug",
+        "overcast",
+        Pose(head=(-14, 0, 10), legs=((86, 0, 36), (88, 0, 26))),
+        -14,
+        -6,
+        32,
+        3.1,
+        66,
+        0.42,
+        0.75,
+        seed=6,
+    ),
+    Shot(
+        "autumn leaves",
+        "sunset",
+        Pose(head=(2, 0, -8), arms=((14, 34, 0), (10, 30, 0)), legs=STANDING),
+        18,
+        -8,
+        9,
+        3.3,
+        60,
+        0.6,
+        0.75,
+        seed=7,
+    ),
+    Shot(
+        "sidewalk",
+        "overcast",
+        Pose(head=(-2, 10, 8), arms=((20, 42, 0), (34, 22, 0)), legs=STANDING),
+        -22,
+        8,
+        13,
+        3.5,
+        64,
+        0.6,
+        0.55,
+        seed=8,
+    ),
 )
 
 
@@ -104,8 +164,13 @@ def chest(x: float, z: float, out: float = 0.0) -> Vector:
     return TRUNK + Vector((x, y, z)) + out * normal
 
 
-def lump(look: bpy.types.Material, at: Vector, radii: Sequence[float], turn: b.Vec = (0, 0, 0),
-         width: Callable[[float], float] = lambda z: 1.0) -> bpy.types.Object:
+def lump(
+    look: bpy.types.Material,
+    at: Vector,
+    radii: Sequence[float],
+    turn: b.Vec = (0, 0, 0),
+    width: Callable[[float], float] = lambda z: 1.0,
+) -> bpy.types.Object:
     """An ellipsoid with its size in its vertices, as fur wants it; `width` shapes it along its z."""
     made = b.ball(look, at, 1.0, turn, segments=40)
     for vertex in made.data.vertices:
@@ -117,9 +182,16 @@ def lump(look: bpy.types.Material, at: Vector, radii: Sequence[float], turn: b.V
 def grid(look: bpy.types.Material, points: np.ndarray, closed: tuple[bool, bool]) -> bpy.types.Object:
     """A smooth mesh through an array of points (rows, columns, 3); `closed` joins the last to the first."""
     rows, columns = points.shape[:2]
-    faces = [(i * columns + j, i * columns + (j + 1) % columns, (i + 1) % rows * columns + (j + 1) % columns,
-              (i + 1) % rows * columns + j)
-             for i in range(rows - (not closed[0])) for j in range(columns - (not closed[1]))]
+    faces = [
+        (
+            i * columns + j,
+            i * columns + (j + 1) % columns,
+            (i + 1) % rows * columns + (j + 1) % columns,
+            (i + 1) % rows * columns + j,
+        )
+        for i in range(rows - (not closed[0]))
+        for j in range(columns - (not closed[1]))
+    ]
     return b.mesh(look, points.reshape(-1, 3), faces, smooth=True)
 
 
@@ -182,8 +254,15 @@ class Coat:
 
     def grow(self, seed: int, density: float) -> None:
         area = sum(face.area for face in self.made.data.polygons)
-        b.fur(self.made, length=self.length, count=round(density * area), children=14, thickness=0.0026, seed=seed,
-              curl=0.006)
+        b.fur(
+            self.made,
+            length=self.length,
+            count=round(density * area),
+            children=14,
+            thickness=0.0026,
+            seed=seed,
+            curl=0.006,
+        )
         system = self.made.particle_systems[-1]
         hair = system.settings
         hair.distribution, hair.clump_factor, hair.roughness_endpoint = "RAND", 0.25, 0.012
@@ -236,8 +315,10 @@ HEART, HEART_SIZE = Vector((-0.05, 0, -0.005)), 0.094
 
 
 def heart_outline(t: float) -> tuple[float, float]:
-    return (16 * math.sin(t) ** 3 / 17,
-            (13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t)) / 17)
+    return (
+        16 * math.sin(t) ** 3 / 17,
+        (13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t)) / 17,
+    )
 
 
 def add_heart(bear: Bear) -> None:
@@ -248,17 +329,29 @@ def add_heart(bear: Bear) -> None:
         return chest(HEART.x + x, HEART.z + z, out)
 
     turns = [2 * math.pi * i / 72 for i in range(72)]
-    rings = [(0.001, 0.05), (0.3, 0.049), (0.55, 0.046), (0.75, 0.041), (0.9, 0.034), (0.98, 0.026), (1.0, 0.015),
-             (1.0, -0.01)]
+    rings = [
+        (0.001, 0.05),
+        (0.3, 0.049),
+        (0.55, 0.046),
+        (0.75, 0.041),
+        (0.9, 0.034),
+        (0.98, 0.026),
+        (1.0, 0.015),
+        (1.0, -0.01),
+    ]
     felt, thread = cloth(RED), b.material(CREAM, roughness=0.9)
-    bear.hard("trunk", grid(felt, np.array([[point(s, t, out) for t in turns] for s, out in rings]), (False, True)))
+    bear.hard(
+        "trunk", grid(felt, np.array([[point(s, t, out) for t in turns] for s, out in rings]), (False, True))
+    )
     for i in range(20):
         t = 2 * math.pi * (i + 0.5) / 20
         stitch = [point(0.8, t, 0.041), point(0.92, t, 0.037), point(1.03, t, 0.02)]
         bear.hard("trunk", b.tube(thread, stitch, 0.0045))
 
 
-def add_head(bear: Bear, fur: bpy.types.Material, cream: bpy.types.Material, dark: bpy.types.Material) -> None:
+def add_head(
+    bear: Bear, fur: bpy.types.Material, cream: bpy.types.Material, dark: bpy.types.Material
+) -> None:
     eyes = [on(Vector(), HEAD_RADII, side * 27, 9) for side in SIDES]
     patched = hair_look(HONEY, (eyes[0] * 1.05 + Vector((-0.012, 0, 0.012)), CHOCOLATE))
     face = near([*eyes, Vector((0, -0.24, -0.08))], 0.03, 0.16, 0.34)
@@ -269,10 +362,17 @@ def add_head(bear: Bear, fur: bpy.types.Material, cream: bpy.types.Material, dar
     bear.soft("head", lump(patched, HEAD, HEAD_RADII, width=lambda z: 1 - 0.16 * z), 0.042, weight)
     for side, look, inner in zip(SIDES, (fur, dark), (CREAM, b.linear("#5d3826")), strict=True):
         at = HEAD + on(Vector(), HEAD_RADII, side * 90, 49, 1.07)
-        bear.soft("head", lump(look, at, (0.108, 0.055, 0.108), (0, side * 32, 0)), 0.03,
-                  near([Vector((0, -0.06, 0))], 0.03, 0.1, 0.35))
-        bear.soft("head", lump(hair_look(inner), at + Vector((0, -0.034, -0.004)), (0.066, 0.03, 0.066),
-                               (0, side * 32, 0)), 0.012)
+        bear.soft(
+            "head",
+            lump(look, at, (0.108, 0.055, 0.108), (0, side * 32, 0)),
+            0.03,
+            near([Vector((0, -0.06, 0))], 0.03, 0.1, 0.35),
+        )
+        bear.soft(
+            "head",
+            lump(hair_look(inner), at + Vector((0, -0.034, -0.004)), (0.066, 0.03, 0.066), (0, side * 32, 0)),
+            0.012,
+        )
     add_face(bear, cream, [HEAD + eye for eye in eyes])
 
 
@@ -281,22 +381,30 @@ def add_face(bear: Bear, cream: bpy.types.Material, eyes: Sequence[Vector]) -> N
     muzzle, radii = HEAD + Vector((0, -0.215, -0.078)), Vector((0.132, 0.105, 0.1))
     bear.soft("head", lump(cream, muzzle, radii), 0.017, near([Vector((0, -0.1, 0.03))], 0.02, 0.07, 0.4))
     nose = b.material(b.linear("#1d100c"), roughness=0.25)
-    bear.hard("head", lump(nose, on(muzzle, radii, 0, 30, 1.05), (0.058, 0.036, 0.04), (24, 0, 0),
-                           lambda z: 1 + 7 * z))
+    bear.hard(
+        "head",
+        lump(nose, on(muzzle, radii, 0, 30, 1.05), (0.058, 0.036, 0.04), (24, 0, 0), lambda z: 1 + 7 * z),
+    )
     thread = b.material(b.linear("#2a1610"), roughness=0.8)
     low = on(muzzle, radii, 0, -20, 1.11)
     bear.hard("head", b.tube(thread, [on(muzzle, radii, 0, 12, 1.1), low], 0.0075))
     for side in SIDES:
         smile = [low, on(muzzle, radii, side * 20, -33, 1.1), on(muzzle, radii, side * 40, -28, 1.1)]
         bear.hard("head", b.tube(thread, smile, 0.0075))
-    amber, black = b.material(b.linear("#b5651d"), roughness=0.15, coat=1.0), b.material(
-        (0.003, 0.003, 0.003), roughness=0.06)
+    amber, black = (
+        b.material(b.linear("#b5651d"), roughness=0.15, coat=1.0),
+        b.material((0.003, 0.003, 0.003), roughness=0.06),
+    )
     glint = b.material((1, 1, 1), emission=1.0)
     for eye in eyes:
         out = (eye - HEAD).normalized()
         at, facing = eye + out * 0.014, (out + Vector((0, -1, 0))).normalized()
-        bear.hard("head", b.ball(amber, at, 0.042), b.ball(black, at + facing * 0.01, 0.037),
-                  b.ball(glint, at + facing * 0.041 + Vector((-0.013, 0, 0.014)), 0.0075, segments=10))
+        bear.hard(
+            "head",
+            b.ball(amber, at, 0.042),
+            b.ball(black, at + facing * 0.01, 0.037),
+            b.ball(glint, at + facing * 0.041 + Vector((-0.013, 0, 0.014)), 0.0075, segments=10),
+        )
 
 
 def add_arms(bear: Bear, fur: bpy.types.Material, pad: bpy.types.Material) -> None:
@@ -307,8 +415,12 @@ def add_arms(bear: Bear, fur: bpy.types.Material, pad: bpy.types.Material) -> No
         def weight(at: Vector, palm: Vector = palm) -> float:
             return min(near([palm], 0.04, 0.075, 0.15)(at), 1 - 0.6 * min(1.0, max(0.0, (at.z - 0.1) / 0.05)))
 
-        bear.soft(joint, lump(fur, Vector((0, 0, -0.15)), (0.082, 0.082, 0.195), width=lambda z: 1 - 0.6 * z), 0.04,
-                  weight)
+        bear.soft(
+            joint,
+            lump(fur, Vector((0, 0, -0.15)), (0.082, 0.082, 0.195), width=lambda z: 1 - 0.6 * z),
+            0.04,
+            weight,
+        )
         bear.hard(joint, lump(pad, Vector((0, -0.078, -0.248)), (0.05, 0.022, 0.062), (-16, 0, 0)))
 
 
@@ -317,8 +429,12 @@ def add_legs(bear: Bear, fur: bpy.types.Material, pad: bpy.types.Material) -> No
     for joint in ("right leg", "left leg"):
         bear.soft(joint, lump(fur, Vector((0, 0, -0.13)), (0.108, 0.108, 0.2)), 0.042)
         foot = Vector((0, -0.045, -0.3))
-        bear.soft(joint, lump(fur, foot, (0.102, 0.138, 0.075)), 0.038,
-                  lambda at: 0.15 + 0.85 * min(1.0, max(0.0, (at.z + 0.062) / 0.03)))
+        bear.soft(
+            joint,
+            lump(fur, foot, (0.102, 0.138, 0.075)),
+            0.038,
+            lambda at: 0.15 + 0.85 * min(1.0, max(0.0, (at.z + 0.062) / 0.03)),
+        )
         bear.hard(joint, lump(pad, foot + Vector((0, -0.004, -0.066)), (0.076, 0.108, 0.02)))
 
 
@@ -332,8 +448,9 @@ def stitches(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     return np.abs(np.sin(2 * math.pi * across)) ** 0.6 * (0.55 + 0.45 * slant)
 
 
-def knitted(look: bpy.types.Material, surface: Surface, rows: int, columns: int, closed: bool,
-            relief: float = 0.011) -> bpy.types.Object:
+def knitted(
+    look: bpy.types.Material, surface: Surface, rows: int, columns: int, closed: bool, relief: float = 0.011
+) -> bpy.types.Object:
     """Knitting of so many rows and columns along the surface's two coordinates, each 0 to 1, the second closed."""
     u = np.linspace(0, 1, rows * 9, endpoint=not closed)
     v = np.linspace(0, 1, columns * 9, endpoint=False)
@@ -343,7 +460,9 @@ def knitted(look: bpy.types.Material, surface: Surface, rows: int, columns: int,
     normal = np.cross(surface(u, v + step) - points, surface(u + step, v) - points)
     normal /= np.linalg.norm(normal, axis=-1, keepdims=True) + 1e-12
     outward = np.sign(np.sum(normal * (points - points.mean(axis=1, keepdims=True)), axis=-1).mean())
-    return grid(look, points + outward * relief * stitches(u * rows, v * columns)[..., None] * normal, (closed, True))
+    return grid(
+        look, points + outward * relief * stitches(u * rows, v * columns)[..., None] * normal, (closed, True)
+    )
 
 
 def band(path: Sequence[Vector], width: float, thickness: float) -> Surface:
@@ -384,12 +503,18 @@ def add_scarf(bear: Bear) -> None:
     for x, spread, end, out in ((0.082, 0.005, -0.07, 0.075), (0.125, 0.035, 0.0, 0.062)):
         steps = [i / 12 for i in range(13)]
         path = [chest(x + spread * s, 0.185 + (end - 0.185) * s, out - 0.012 * s) for s in steps]
-        bear.hard("trunk", knitted(wool, band(path, 0.044, 0.013), round((0.2 - end) / 0.02), 10, False, 0.009))
+        bear.hard(
+            "trunk", knitted(wool, band(path, 0.044, 0.013), round((0.2 - end) / 0.02), 10, False, 0.009)
+        )
         last = path[-1]
         for i in range(9):
             root = last + Vector((0.0095 * (i - 4), 0, 0.008))
-            sway = Vector((rng.gauss(0.0012 * (i - 4), 0.004), rng.gauss(-0.004, 0.004), -0.052 - rng.random() * 0.008))
-            bear.hard("trunk", b.tube(wool, [root, root + sway * 0.5 + Vector((0, -0.004, 0)), root + sway], 0.0052))
+            sway = Vector(
+                (rng.gauss(0.0012 * (i - 4), 0.004), rng.gauss(-0.004, 0.004), -0.052 - rng.random() * 0.008)
+            )
+            bear.hard(
+                "trunk", b.tube(wool, [root, root + sway * 0.5 + Vector((0, -0.004, 0)), root + sway], 0.0052)
+            )
 
 
 # Posing --------------------------------------------------------------------------------------------------------------
@@ -422,8 +547,14 @@ def frames(pose: Pose) -> dict[str, Matrix]:
     """Where each joint's parts go."""
     nod, turn, tilt = pose.head
     trunk = rotation(pose.lean, "X")
-    found = {"trunk": trunk, "head": trunk @ Matrix.Translation(NECK) @ rotation(turn, "Z") @ rotation(tilt, "Y")
-             @ rotation(nod, "X")}
+    found = {
+        "trunk": trunk,
+        "head": trunk
+        @ Matrix.Translation(NECK)
+        @ rotation(turn, "Z")
+        @ rotation(tilt, "Y")
+        @ rotation(nod, "X"),
+    }
     for side, name, arm, leg in zip(SIDES, ("right", "left"), pose.arms, pose.legs, strict=True):
         mirror = Vector((side, 1, 1))
         found[f"{name} arm"] = trunk @ Matrix.Translation(SHOULDER * mirror) @ limb(arm, side)
@@ -449,7 +580,9 @@ def stand(bear: Bear, pose: Pose, turn: float, sink: float) -> None:
 def set_up(shot: Shot) -> None:
     """The whole scene of a photograph, in Blender's current file."""
     b.reset()
-    sink = PLACES[shot.place](random.Random(f"photograph {shot.seed}"), "night" if shot.light == "lamp" else shot.light)
+    sink = PLACES[shot.place](
+        random.Random(f"photograph {shot.seed}"), "night" if shot.light == "lamp" else shot.light
+    )
     if shot.light == "lamp":
         b.sky((0.5, 0.44, 0.38), (0.5, 0.44, 0.38), 0.55)
     for light in bpy.data.lights:  # softer and less coloured than the toybox's
@@ -457,7 +590,9 @@ def set_up(shot: Shot) -> None:
         if light.type == "SUN":
             light.angle = max(light.angle, math.radians(14))
     stand(build(), shot.pose, shot.turn, sink)
-    b.camera((0, 0, shot.aim), distance=shot.distance, azimuth=shot.azimuth, height=shot.height, lens=shot.lens)
+    b.camera(
+        (0, 0, shot.aim), distance=shot.distance, azimuth=shot.azimuth, height=shot.height, lens=shot.lens
+    )
     focus = bpy.context.scene.camera.data.dof
     bpy.context.scene.view_settings.exposure = shot.exposure
     bpy.context.scene.cycles.adaptive_threshold = 0.04
@@ -480,7 +615,9 @@ def main() -> None:
     parser.add_argument("--output_dir", type=Path, default=HERE / "instance_images")
     parser.add_argument("--size", type=int, default=768)
     parser.add_argument("--samples", type=int, default=16)
-    parser.add_argument("--only", type=int, nargs="*", default=range(1, len(SHOTS) + 1), help="numbers from 1")
+    parser.add_argument(
+        "--only", type=int, nargs="*", default=range(1, len(SHOTS) + 1), help="numbers from 1"
+    )
     arguments = parser.parse_args()
     arguments.output_dir.mkdir(parents=True, exist_ok=True)
     for number in arguments.only:

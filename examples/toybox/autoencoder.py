@@ -19,6 +19,7 @@ SIZE = 128
 WIDTHS = (24, 48, 96)
 LATENT_CHANNELS = 8
 LINEAR_STEPS = 600
+SAVE_EVERY = 200
 KL_WEIGHT = 1e-6  # Rombach et al. 2022, appendix G: just enough to keep the latents from growing
 
 
@@ -66,6 +67,7 @@ def train(
     size: int = 64,
     learning_rate: float = 8e-4,
     seed: int = 0,
+    device: str = "cpu",
 ) -> AutoencoderKL:
     """Trains to `steps` on a cosine schedule, going on from `checkpoint` if there is one."""
     torch.manual_seed(seed)
@@ -80,6 +82,7 @@ def train(
             steps=LINEAR_STEPS,
         )
         linear_start.put_into(vae, start)
+    vae.to(device)
     optimizer = torch.optim.AdamW(
         vae.parameters(), lr=learning_rate, betas=(0.9, 0.999), weight_decay=1e-4, fused=True
     )
@@ -89,9 +92,10 @@ def train(
         warm, cosine = min(1.0, (step + 1) / 100), 0.5 * (1 + math.cos(math.pi * step / steps))
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * warm * max(cosine, 0.01)
-        pixels = batch_of_crops(renders, photographs, batch, size, rng)
+        pixels = batch_of_crops(renders, photographs, batch, size, rng).to(device)
         posterior = vae.encode(pixels).latent_dist
-        output = vae.decode(posterior.sample()).sample
+        generator = torch.Generator(device).manual_seed(seed * 1_000_003 + step)
+        output = vae.decode(posterior.sample(generator)).sample
         loss = reconstruction_loss(output, pixels) + KL_WEIGHT * posterior.kl().mean()
         optimizer.zero_grad()
         loss.backward()
@@ -102,7 +106,7 @@ def train(
             decibels = -10 * torch.log10(torch.stack(errors).mean() / 4)
             print(f"autoencoder {step + 1}/{steps}  crops {decibels.item():.2f} dB", flush=True)
             errors.clear()
-        if (step + 1) % 200 == 0 or step + 1 == steps:
+        if (step + 1) % SAVE_EVERY == 0 or step + 1 == steps:
             save_state(checkpoint, vae, optimizer, step + 1)
     return vae.eval()
 

@@ -84,7 +84,7 @@ def encode(
             posterior = vae.encode(pixels.to(device)).latent_dist
             mean, std = posterior.mean.half().cpu(), posterior.std.half().cpu()
             encoded += [
-                Encoded(mean[i], std[i], r.scene, c)
+                Encoded(mean[i].clone(), std[i].clone(), r.scene, c)
                 for i, (r, c) in enumerate(zip(some, colours, strict=True))
             ]
     return encoded

@@ -77,7 +77,9 @@ def main() -> None:
         flush=True,
     )
 
-    vae = autoencoder.train(renders, photographs, work / "autoencoder.pt", steps=arguments.autoencoder_steps)
+    vae = autoencoder.train(
+        renders, photographs, work / "autoencoder.pt", steps=arguments.autoencoder_steps, device=device
+    ).cpu()
     pixels = held_out_pixels(held_out, 64)
     autoencoder.set_scaling(vae, pixels)
     print(f"autoencoder: {autoencoder.psnr(vae, pixels).mean():.2f} dB on held-out renders")
