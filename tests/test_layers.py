@@ -1,0 +1,106 @@
+"""Who may import whom: read from the sources with ast, never by importing."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from trainer.config import Concept, GenerationConfig, TrainingConfig
+
+ROOT = Path(__file__).parent.parent
+# a module imports only from the rows above its own
+LAYERS = (
+    {"__init__", "errors", "loss", "grid"},
+    {"fields", "optimizers", "verdicts"},
+    {"config"},
+    {"flags", "photos", "models", "concept", "metadata", "memory", "faults"},
+    {"checkpoint", "dataset", "sampling", "finish", "reports"},
+    {"batches", "learner", "previews", "generation"},
+    {"preparation", "evaluation"},
+    {"objective"},
+    {"loop"},
+    {"__main__"},
+)
+LAYER = {name: number for number, row in enumerate(LAYERS) for name in row}
+# what may import nothing of ours beside these
+FOUNDATION = {"errors": set(), "loss": set(), "optimizers": {"errors"}, "config": {"errors", "fields"}}
+# light enough for --help and for a page that only looks at photos
+WITHOUT_TORCH = {
+    "__init__",
+    "errors",
+    "fields",
+    "config",
+    "flags",
+    "verdicts",
+    "photos",
+    "concept",
+    "__main__",
+}
+HEAVY = {"torch", "diffusers", "transformers", "accelerate", "peft", "bitsandbytes", "xformers"}
+
+
+def sources() -> list[Path]:
+    return sorted((ROOT / "trainer").rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """Full names of what a file imports anywhere in it: 'trainer.config', 'torch.nn'."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} has a relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def ours(path: Path) -> set[str]:
+    return {name.split(".")[1] for name in imports(path) if name.startswith("trainer.")}
+
+
+def packages(path: Path) -> set[str]:
+    return {name.split(".")[0] for name in imports(path)}
+
+
+def test_every_module_has_its_place() -> None:
+    assert {path.stem for path in sources()} <= LAYER.keys()
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: path.stem)
+def test_imports_go_downwards_only(path: Path) -> None:
+    assert {name for name in ours(path) if LAYER[name] >= LAYER[path.stem]} == set()
+    assert ours(path) <= FOUNDATION.get(path.stem, LAYER.keys())
+
+
+def test_only_the_loop_imports_accelerate() -> None:
+    assert [path.stem for path in sources() if "accelerate" in packages(path)] == ["loop"]
+
+
+def test_what_must_be_light_imports_nothing_heavy() -> None:
+    heavy = {path.stem: packages(path) & HEAVY for path in sources() if path.stem in WITHOUT_TORCH}
+    assert {name for name, found in heavy.items() if found} == set()
+
+
+def test_no_file_imports_gradio_but_the_app() -> None:
+    assert [path.name for path in sources() if "gradio" in packages(path) and path.parent.name != "ui"] == []
+
+
+def test_nothing_imports_the_edges() -> None:
+    files = [*sources(), *(ROOT / "examples").rglob("*.py")]
+    assert [path.name for path in files if imports(path) & {"app", "trainer.__main__"}] == []
+
+
+def test_every_setting_is_read_by_something() -> None:
+    """A setting that nothing reads would be ignored in silence."""
+    declaring = {"config", "fields", "flags", "__main__"}
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sources() if path.stem not in declaring]
+    nodes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    read = {node.attr for node in nodes if ast.unparse(node.value).split(".")[-1] == "config"}
+    read |= Concept.model_fields.keys() & {node.attr for node in nodes}  # of each of config.concepts
+    assert "concepts" in read
+    settings = TrainingConfig.model_fields.keys() | GenerationConfig.model_fields.keys()
+    assert settings - read == {
+        "concepts_list",
+        "set_grads_to_none",
+    }  # read as concepts; has no effect, and says so
