@@ -18,7 +18,7 @@ help:
 
 demo: $(VENV)/runtime.stamp
 	$(BIN)/python -m trainer train --config examples/teddy-bear/dreambooth.json --output_dir $(CONCEPT)
-	$(BIN)/python examples/teddy-bear/demo.py
+	$(BIN)/python -m examples.grid --concept $(CONCEPT)
 
 test: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -80,6 +80,7 @@ def main() -> None:
     parser.add_argument("--guidance_scale", type=float, default=5.0)
     parser.add_argument("--num_inference_steps", type=int, default=25)
     parser.add_argument("--grid", type=Path, default=Path("grid.png"))
+    parser.add_argument("--contact_sheet", type=Path, help="also write 48 of the renders")
     arguments = parser.parse_args()
     pipeline = DiffusionPipeline.from_pretrained(
         arguments.toybox, use_safetensors=True, torch_dtype=torch.float32
@@ -100,6 +101,9 @@ def main() -> None:
         with torch.no_grad():
             again = pipeline.vae.decode(pipeline.vae.encode(pixels).latent_dist.mode()).sample.clamp(-1, 1)
         print("judge, reconstructions:", accuracy(clip.read(judge, tokenizer, again, wanted["kind"]), wanted))
+        if arguments.contact_sheet:
+            shown, _ = held_out(load_renders(arguments.renders, held_out=False)[:48])
+            sheet(shown, 8).save(arguments.contact_sheet, quality=88)
     if arguments.photos:
         real = to_tensor([photograph(p) for p in sorted(arguments.photos.rglob("*.jpg"))])
         decibels = autoencoder.psnr(pipeline.vae, real)

@@ -16,10 +16,10 @@ import clip
 import denoiser
 import numpy as np
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from pictures import Render, load_photographs, load_renders, to_tensor
 from render import CACHE
-from transformers import CLIPTextModel
+from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 from vocabulary import COLOURS
 
 HERE = Path(__file__).parent
@@ -45,11 +45,35 @@ def held_out_pixels(renders: Sequence[Render], count: int) -> torch.Tensor:
     return to_tensor(crops)
 
 
-def text_encoder_of(model: clip.CLIPModel) -> CLIPTextModel:
+def text_encoder_of(model: CLIPModel) -> CLIPTextModel:
     """The CLIP's text tower as the pipeline wants it: same weights, its own module."""
     encoder = CLIPTextModel(model.config.text_config)
     encoder.load_state_dict(model.text_model.state_dict())
     return encoder.eval()
+
+
+def assemble(
+    directory: Path,
+    vae: AutoencoderKL,
+    judge: CLIPModel,
+    tokenizer: CLIPTokenizer,
+    unet: UNet2DConditionModel,
+) -> None:
+    """Writes the parts as one diffusers pipeline and its judge, half precision, no file above 10 MB."""
+    pipeline = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=text_encoder_of(judge),
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=denoiser.build_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        image_encoder=None,
+        requires_safety_checker=False,
+    )
+    pipeline.to("cpu", torch.float16).save_pretrained(directory, max_shard_size="9MB")
+    judge.to("cpu", torch.float16).save_pretrained(directory / "clip", max_shard_size="9MB")
+    clip.build_processor(tokenizer).save_pretrained(directory / "clip")
 
 
 def main() -> None:
@@ -102,20 +126,7 @@ def main() -> None:
         device=device,
     )
 
-    pipeline = StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=text_encoder,
-        tokenizer=tokenizer,
-        unet=unet,
-        scheduler=denoiser.build_scheduler(),
-        safety_checker=None,
-        feature_extractor=None,
-        image_encoder=None,
-        requires_safety_checker=False,
-    )
-    pipeline.to("cpu", torch.float16).save_pretrained(arguments.output_dir, max_shard_size="9MB")
-    judge.to("cpu", torch.float16).save_pretrained(arguments.output_dir / "clip", max_shard_size="9MB")
-    clip.build_processor(tokenizer).save_pretrained(arguments.output_dir / "clip")
+    assemble(arguments.output_dir, vae, judge, tokenizer, unet)
 
 
 if __name__ == "__main__":

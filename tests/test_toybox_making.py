@@ -1,0 +1,175 @@
+"""The code that makes the embedded base: captions, recolouring, the losses, the linear start, resuming."""
+
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "examples" / "toybox"))
+
+import autoencoder
+import checkpoint
+import clip
+import linear_start
+import pictures
+import render
+from vocabulary import COLOURS, KINDS, PLACES, Caption, Scene, caption, judging_prompts, with_article
+
+
+def grey_render(side: int = 8) -> pictures.Render:
+    """The left half tinted at the reference grey, the right half untinted mid-grey."""
+    grey = round(255 * float(pictures.to_srgb(np.array(pictures.TINT_ALBEDO))))
+    rgb = np.full((side, side, 3), grey, dtype=np.uint8)
+    rgb[:, side // 2 :] = 100
+    tint = np.zeros((side, side), dtype=np.uint8)
+    tint[:, : side // 2] = 255
+    return pictures.Render(rgb, tint, Scene("car", "beach"))
+
+
+def test_recolouring_paints_the_tinted_part_alone() -> None:
+    red = (0.5, 0.1, 0.0)
+    made = pictures.recolour(grey_render().rgb, grey_render().tint, red)
+    wanted = 255 * pictures.to_srgb(np.array(red))
+    assert np.abs(made[4, 1].astype(float) - wanted).max() <= 2
+    assert (made[:, 5:] == 100).all()
+
+
+def test_highlights_keep_their_own_colour() -> None:
+    white = np.full((4, 4, 3), 255, dtype=np.uint8)
+    made = pictures.recolour(white, np.full((4, 4), 255, dtype=np.uint8), (0.0, 0.0, 0.0))
+    highlight = 255 * pictures.to_srgb(np.array(1 - pictures.TINT_ALBEDO))
+    assert np.abs(made - highlight).max() <= 2
+
+
+def test_srgb_round_trip() -> None:
+    values = np.linspace(0, 1, 256)
+    assert np.allclose(pictures.to_srgb(pictures.to_linear(values)), values, atol=1e-6)
+
+
+def test_captions_are_never_wrong() -> None:
+    rng = random.Random(0)
+    for _ in range(500):
+        scene = Scene(rng.choice(list(KINDS)), rng.choice(list(PLACES)), rng.choice(["day", "night"]))
+        colour = rng.choice(list(COLOURS))
+        said = caption(scene, colour, rng)
+        assert any(noun in said.text for noun in KINDS[scene.kind])
+        for aspect, value in (("place", scene.place), ("colour", colour)):
+            assert said.says.get(aspect, value) == value
+        if "colour" in said.says:
+            assert f"{colour} " in said.text
+        if "place" in said.says:
+            assert any(phrase in said.text for phrase in PLACES[scene.place])
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "wanted"),
+    [
+        ("orange boat", "boat", "an orange boat"),
+        ("red car", "car", "a red car"),
+        ("pink glasses", "glasses", "pink glasses"),
+    ],
+)
+def test_articles(words: str, kind: str, wanted: str) -> None:
+    assert with_article(words, kind) == wanted
+
+
+def test_judging_prompts_go_round_everything() -> None:
+    prompts = judging_prompts(200)
+    assert len(prompts) == 200
+    assert prompts == judging_prompts(200)
+    for index, words in ((1, KINDS), (2, COLOURS), (3, PLACES)):
+        counts = [sum(p[index] == word for p in prompts) for word in words]
+        assert max(counts) - min(counts) <= 1
+
+
+def test_every_kind_meets_every_place() -> None:
+    scenes = [render.draw_scene(number) for number in range(len(KINDS) * len(PLACES))]
+    assert len({(s.kind, s.place) for s in scenes}) == len(KINDS) * len(PLACES)
+    assert render.draw_scene(7) == scenes[7]
+
+
+def test_truth_of_captions() -> None:
+    seen = [
+        {"kind": "car", "colour": "red", "place": "beach"},
+        {"kind": "car", "colour": "blue", "place": "beach"},
+    ]
+    captions = [Caption("a red car", {"kind": "car", "colour": "red"}), Caption("a car", {"kind": "car"})]
+    assert clip.truth(captions, seen).tolist() == [[True, True], [False, True]]
+
+
+def test_contrastive_loss_by_hand() -> None:
+    logits = torch.tensor([[2.0, 0.0], [0.0, 0.0]])
+    true = torch.tensor([[True, False], [True, True]])
+    by_row = (np.log(1 + np.exp(-2.0)) + np.log(2.0)) / 2
+    first = -0.5 * ((2 - np.log(np.exp(2) + 1)) + (0 - np.log(np.exp(2) + 1)))
+    by_column = (first + np.log(2.0)) / 2
+    assert clip.contrastive_loss(logits, true).item() == pytest.approx(0.5 * (by_row + by_column), rel=1e-5)
+
+
+def test_unknown_words_fall_into_letters(tmp_path: Path) -> None:
+    tokenizer = clip.build_tokenizer(tmp_path)
+    assert tokenizer.tokenize("teddy bear") == ["teddy</w>", "bear</w>"]
+    assert tokenizer.tokenize("qzx") == ["q", "z", "x</w>"]
+    assert (
+        tokenizer.decode(tokenizer("sks teddy bear").input_ids, skip_special_tokens=True).strip()
+        == "sks teddy bear"
+    )
+    longest = max(
+        len(tokenizer(f"a photo of a sks {k} {p[0]} at night").input_ids)
+        for k in KINDS
+        for p in PLACES.values()
+    )
+    assert longest <= clip.TOKENS
+
+
+def test_the_autoencoder_starts_as_the_linear_one() -> None:
+    torch.manual_seed(0)
+    linear = linear_start.Linear(autoencoder.WIDTHS, autoencoder.LATENT_CHANNELS)
+    vae = autoencoder.build().eval()
+    linear_start.put_into(vae, linear)
+    pixels = torch.rand(2, 3, 32, 32) * 2 - 1
+    with torch.no_grad():
+        latents = vae.encode(pixels).latent_dist
+        assert torch.allclose(latents.mean, linear.encode(pixels), atol=0.05)
+        assert torch.allclose(
+            vae.decode(latents.mean).sample, linear.decode(linear.encode(pixels)), atol=0.05
+        )
+        assert latents.std.max() < 0.06
+
+
+def test_pretraining_resumes_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autoencoder, "LINEAR_STEPS", 2)
+    monkeypatch.setattr(autoencoder, "SAVE_EVERY", 2)
+    photographs = [np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)]
+
+    def trained(file: Path) -> torch.Tensor:
+        vae = autoencoder.train([grey_render(40)], photographs, file, steps=5, batch=2, size=32)
+        return vae.decoder.conv_out.weight.detach()
+
+    whole = trained(tmp_path / "whole.pt")
+    save, saved = checkpoint.save_state, []
+
+    def save_and_die(*arguments: Any) -> None:
+        save(*arguments)
+        saved.append(arguments[3])
+        if saved == [2, 4]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(autoencoder, "save_state", save_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "parts.pt")
+    assert torch.equal(trained(tmp_path / "parts.pt"), whole)
+
+
+def test_a_checkpoint_is_replaced_whole(tmp_path: Path) -> None:
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW(model.parameters())
+    checkpoint.save_state(tmp_path / "state.pt", model, optimizer, 3)
+    again = torch.nn.Linear(2, 2)
+    assert checkpoint.load_state(tmp_path / "state.pt", again, torch.optim.AdamW(again.parameters())) == 3
+    assert torch.equal(again.weight, model.weight)
+    assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
