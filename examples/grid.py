@@ -4,8 +4,16 @@ Rows: the photos; the base and the concept on the same prompts and seeds, the ba
 for the subject; then both asked for the class alone, where the concept should still show others of its kind.
 """
 
+# ruff: noqa: E402
+
 import argparse
+import logging
+import os
 from pathlib import Path
+
+# as in trainer.__main__: neither torchvision nor a GPU is needed here, and both are missed aloud when imported
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+logging.getLogger("xformers").setLevel(logging.ERROR)
 
 from PIL import Image
 

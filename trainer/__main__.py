@@ -1,6 +1,7 @@
 """`python -m trainer train | generate | check`, and the same under `accelerate launch -m trainer`."""
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -31,8 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(USAGE)
         return 0 if words else 2
-    # transformers would say at every start that torchvision, which nothing here needs, is missing
+    # transformers would say at every start that torchvision, which nothing here needs, is missing; xformers, in seven
+    # lines, that there is no GPU, which trainer.models says in one
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    logging.getLogger("xformers").setLevel(logging.ERROR)
     commands: dict[str, Callable[[Sequence[str]], int]] = {
         "train": train,
         "generate": generate,
