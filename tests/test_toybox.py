@@ -1,0 +1,71 @@
+"""The embedded base as committed: loads without our code, small enough for a Space."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, DiffusionPipeline, StableDiffusionPipeline, UNet2DConditionModel
+from transformers import CLIPModel, CLIPProcessor, CLIPTextModel
+
+from trainer.evaluation import load_judge
+
+TOYBOX = Path(__file__).parent.parent / "examples" / "toybox"
+MB = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> StableDiffusionPipeline:
+    loaded = DiffusionPipeline.from_pretrained(TOYBOX, use_safetensors=True, dtype=torch.float32)
+    loaded.set_progress_bar_config(disable=True)
+    return loaded
+
+
+def test_it_has_stable_diffusions_four_parts(pipeline: StableDiffusionPipeline) -> None:
+    assert isinstance(pipeline, StableDiffusionPipeline)
+    assert isinstance(pipeline.unet, UNet2DConditionModel)
+    assert isinstance(pipeline.vae, AutoencoderKL)
+    assert isinstance(pipeline.text_encoder, CLIPTextModel)
+    assert pipeline.unet.config.cross_attention_dim == pipeline.text_encoder.config.hidden_size
+    scheduler = pipeline.scheduler.config
+    assert (scheduler.beta_start, scheduler.beta_end, scheduler.beta_schedule) == (
+        0.00085,
+        0.012,
+        "scaled_linear",
+    )
+    assert scheduler.prediction_type == "epsilon"
+    assert pipeline.unet.config.sample_size * pipeline.vae_scale_factor == 128
+
+
+def test_it_fits_a_space() -> None:
+    files = [path for path in TOYBOX.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    sizes = {path.name: path.stat().st_size for path in files}
+    assert sum(path.stat().st_size for path in files) <= 64 * MB
+    assert max(sizes.values()) <= 10 * MB, max(sizes, key=sizes.__getitem__)
+    assert not [path for path in files if path.suffix in {".bin", ".pt", ".ckpt", ".pickle"}]
+
+
+def test_the_judge_is_the_text_encoders_own_clip(pipeline: StableDiffusionPipeline) -> None:
+    clip = CLIPModel.from_pretrained(TOYBOX / "clip", use_safetensors=True)
+    CLIPProcessor.from_pretrained(TOYBOX / "clip")
+    ours = dict(pipeline.text_encoder.named_parameters())
+    for name, weight in clip.text_model.named_parameters():
+        assert torch.equal(weight.float(), ours[name].float()), name
+
+
+def test_embeddings_are_of_unit_length() -> None:
+    judge = load_judge(str(TOYBOX / "clip"))
+    texts = judge.embed_texts(["a photo of a red car", "a cat in the snow on a cobblestone street"])
+    assert torch.allclose(texts.norm(dim=-1), torch.ones(2), atol=1e-5)
+
+
+def test_latents_are_scaled_to_unit_variance(pipeline: StableDiffusionPipeline) -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = pipeline(
+        ["a photo of a red car on the beach", "a photo of a blue cat in the snow"],
+        num_inference_steps=10,
+        generator=generator,
+        output_type="pt",
+    ).images
+    with torch.no_grad():
+        latents = pipeline.vae.encode(images * 2 - 1).latent_dist.mean * pipeline.vae.config.scaling_factor
+    assert 0.5 < latents.std() < 2
