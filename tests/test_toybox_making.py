@@ -92,6 +92,12 @@ def test_every_kind_meets_every_place() -> None:
     assert render.draw_scene(7) == scenes[7]
 
 
+def test_held_out_renders_show_every_kind_and_place() -> None:
+    held_out = [render.draw_scene(number) for number in range(0, 8000, pictures.HELD_OUT)]
+    assert {s.kind for s in held_out} == set(KINDS)
+    assert {s.place for s in held_out} == set(PLACES)
+
+
 def test_truth_of_captions() -> None:
     seen = [
         {"kind": "car", "colour": "red", "place": "beach"},
