@@ -179,3 +179,15 @@ def test_a_checkpoint_is_replaced_whole(tmp_path: Path) -> None:
     assert checkpoint.load_state(tmp_path / "state.pt", again, torch.optim.AdamW(again.parameters())) == 3
     assert torch.equal(again.weight, model.weight)
     assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
+
+
+def test_learning_rate_warms_up_and_falls_to_its_floor() -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+
+    def at(step: int) -> float:
+        checkpoint.set_learning_rate(optimizer, 2.0, step, 100, warmup=10, floor=0.1)
+        return optimizer.param_groups[0]["lr"]
+
+    assert at(0) == pytest.approx(0.2)
+    assert at(50) == pytest.approx(1.0)
+    assert at(100) == pytest.approx(0.2)

@@ -1,6 +1,5 @@
 """The autoencoder: 4x down, 8 channels. Trained on crops of renders and of photographs for what it must keep of both."""
 
-import math
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import linear_start
 import numpy as np
 import torch
-from checkpoint import load_state, save_state
+from checkpoint import load_state, save_state, set_learning_rate
 from diffusers import AutoencoderKL
 from pictures import Render, crop, to_tensor
 from torch import Tensor
@@ -89,9 +88,7 @@ def train(
     errors: list[Tensor] = []
     for step in range(load_state(checkpoint, vae, optimizer), steps):
         rng = random.Random(seed * 1_000_003 + step)
-        warm, cosine = min(1.0, (step + 1) / 100), 0.5 * (1 + math.cos(math.pi * step / steps))
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * warm * max(cosine, 0.01)
+        set_learning_rate(optimizer, learning_rate, step, steps, warmup=100)
         pixels = batch_of_crops(renders, photographs, batch, size, rng).to(device)
         posterior = vae.encode(pixels).latent_dist
         generator = torch.Generator(device).manual_seed(seed * 1_000_003 + step)

@@ -1,5 +1,6 @@
-"""Pretraining that survives a kill: model and optimizer in one file, replaced in one rename."""
+"""What the pretraining stages share: a state that survives a kill, and a learning rate known from the step alone."""
 
+import math
 import os
 from pathlib import Path
 
@@ -31,3 +32,12 @@ def load_state(
     if ema is not None:
         ema.load_state_dict(state["ema"])
     return int(state["step"])
+
+
+def set_learning_rate(
+    optimizer: torch.optim.Optimizer, peak: float, step: int, steps: int, *, warmup: int, floor: float = 0.01
+) -> None:
+    """Linear over `warmup` steps, then a cosine to `floor` times the peak at `steps`."""
+    rate = peak * min(1.0, (step + 1) / warmup) * max(0.5 * (1 + math.cos(math.pi * step / steps)), floor)
+    for group in optimizer.param_groups:
+        group["lr"] = rate

@@ -5,13 +5,12 @@ batch are true of which pictures, and every true pair counts as a match.
 """
 
 import json
-import math
 import random
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from checkpoint import load_state, save_state
+from checkpoint import load_state, save_state, set_learning_rate
 from pictures import Render, crop, to_tensor
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
@@ -170,9 +169,7 @@ def train(
     )
     for step in range(load_state(checkpoint, model, optimizer), steps):
         pixels, captions, true = batch(renders, count, random.Random(seed * 1_000_003 + step))
-        for group in optimizer.param_groups:
-            warm, cosine = min(1.0, (step + 1) / 150), 0.5 * (1 + math.cos(math.pi * step / steps))
-            group["lr"] = learning_rate * warm * max(cosine, 0.01)
+        set_learning_rate(optimizer, learning_rate, step, steps, warmup=150)
         logits = logits_of(model, tokenizer, pixels.to(device), [c.text for c in captions])
         loss = contrastive_loss(logits, true.to(device))
         optimizer.zero_grad()

@@ -1,14 +1,13 @@
 """The UNet: denoises the autoencoder's latents under the text tower's states, as Stable Diffusion's does."""
 
 import copy
-import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from checkpoint import load_state, save_state
+from checkpoint import load_state, save_state, set_learning_rate
 from diffusers import AutoencoderKL, DDIMScheduler, DPMSolverMultistepScheduler, UNet2DConditionModel
 from pictures import Render, crop, to_tensor
 from torch import Tensor
@@ -145,9 +144,7 @@ def train(
         noise = torch.randn(latents.shape, generator=generator)
         timesteps = torch.randint(0, 1000, (count,), generator=generator)
         noisy = noiser.add_noise(latents, noise, timesteps).to(device)
-        for group in optimizer.param_groups:
-            warm, cosine = min(1.0, (step + 1) / 200), 0.5 * (1 + math.cos(math.pi * step / steps))
-            group["lr"] = learning_rate * warm * max(cosine, 0.05)
+        set_learning_rate(optimizer, learning_rate, step, steps, warmup=200, floor=0.05)
         timesteps = timesteps.to(device)
         predicted = unet(noisy, timesteps, embed(tokenizer, text_encoder, captions)).sample
         losses = (predicted - noise.to(device)).square().mean(dim=(1, 2, 3))

@@ -91,7 +91,7 @@ def main() -> None:
 
     if arguments.renders:
         renders = load_renders(arguments.renders, held_out=True)
-        pixels, wanted = held_out(renders)
+        pixels, wanted = painted_crops(renders)
         print(
             f"autoencoder, {len(pixels)} held-out renders: {autoencoder.psnr(pipeline.vae, pixels).mean():.2f} dB"
         )
@@ -102,7 +102,7 @@ def main() -> None:
             again = pipeline.vae.decode(pipeline.vae.encode(pixels).latent_dist.mode()).sample.clamp(-1, 1)
         print("judge, reconstructions:", accuracy(clip.read(judge, tokenizer, again, wanted["kind"]), wanted))
         if arguments.contact_sheet:
-            shown, _ = held_out(load_renders(arguments.renders, held_out=False)[:48])
+            shown, _ = painted_crops(load_renders(arguments.renders, held_out=False)[:48])
             sheet(shown, 8).save(arguments.contact_sheet, quality=88)
     if arguments.photos:
         real = to_tensor([photograph(p) for p in sorted(arguments.photos.rglob("*.jpg"))])
@@ -122,7 +122,7 @@ def main() -> None:
         print(f"the first 48: {arguments.grid}")
 
 
-def held_out(renders: Sequence) -> tuple[Tensor, dict[str, list[str]]]:
+def painted_crops(renders: Sequence) -> tuple[Tensor, dict[str, list[str]]]:
     """Centre crops of the renders in fixed colours and what they show."""
     rng = random.Random(0)
     crops, wanted = [], {aspect: [] for aspect in ASPECTS}

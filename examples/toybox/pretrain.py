@@ -6,8 +6,7 @@ latents, unet; then the parts are written, in half precision, as one diffusers p
 
 import argparse
 import pickle
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,10 @@ import denoiser
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
-from pictures import Render, load_photographs, load_renders, to_tensor
+from judge import painted_crops
+from pictures import load_photographs, load_renders
 from render import CACHE
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
-from vocabulary import COLOURS
 
 HERE = Path(__file__).parent
 
@@ -32,17 +31,6 @@ def cached(path: Path, make: Callable[[], Any]) -> Any:
         staged.write_bytes(pickle.dumps(make()))
         staged.replace(path)
     return pickle.loads(path.read_bytes())
-
-
-def held_out_pixels(renders: Sequence[Render], count: int) -> torch.Tensor:
-    """Centre crops of held-out renders in fixed colours, (count, 3, 128, 128)."""
-    rng = random.Random(0)
-    crops = []
-    for render in renders[:count]:
-        painted = render.painted(rng.choice(list(COLOURS)), rng)
-        margin = (painted.shape[0] - clip.SIZE) // 2
-        crops.append(painted[margin : margin + clip.SIZE, margin : margin + clip.SIZE])
-    return to_tensor(crops)
 
 
 def text_encoder_of(model: CLIPModel) -> CLIPTextModel:
@@ -104,7 +92,7 @@ def main() -> None:
     vae = autoencoder.train(
         renders, photographs, work / "autoencoder.pt", steps=arguments.autoencoder_steps, device=device
     ).cpu()
-    pixels = held_out_pixels(held_out, 64)
+    pixels, _ = painted_crops(held_out[:64])
     autoencoder.set_scaling(vae, pixels)
     print(f"autoencoder: {autoencoder.psnr(vae, pixels).mean():.2f} dB on held-out renders")
 
