@@ -17,6 +17,7 @@ import clip
 import linear_start
 import pictures
 import render
+import vision_start
 from vocabulary import COLOURS, KINDS, PLACES, Caption, Scene, caption, judging_prompts, with_article
 
 
@@ -130,6 +131,55 @@ def test_unknown_words_fall_into_letters(tmp_path: Path) -> None:
         for p in PLACES.values()
     )
     assert longest <= clip.TOKENS
+
+
+def test_pictures_and_masks_are_moved_alike() -> None:
+    picture = torch.rand(3, 1, 144, 144)
+    moved = clip.augment(torch.cat([picture, picture], 1), torch.Generator().manual_seed(0))
+    assert moved.shape == (3, 2, clip.SIZE, clip.SIZE)
+    assert torch.equal(moved[:, 0], moved[:, 1])
+    assert not torch.allclose(moved[:, 0], picture[:, 0, 8:-8, 8:-8])
+
+
+def test_augmenting_keeps_what_is_there() -> None:
+    """Zoomed, turned and mirrored about points inside: a flat picture stays flat, a ramp keeps its range."""
+    ramp = torch.linspace(0, 1, 144).expand(8, 1, 144, 144)
+    moved = clip.augment(ramp, torch.Generator().manual_seed(1))
+    assert moved.min() >= 0 and moved.max() <= 1
+    slopes = (moved[..., 64, -1] - moved[..., 64, 0]).flatten()
+    assert (slopes > 0.5).any() and (slopes < -0.5).any()  # some mirrored, some not
+    assert slopes.abs().min() > 0.6
+
+
+def test_text_learns_to_tell_words_apart(tmp_path: Path) -> None:
+    tokenizer = clip.build_tokenizer(tmp_path / "tokenizer")
+    untrained = clip.build(tokenizer).eval()
+    trained = clip.train_text(tokenizer, tmp_path / "text.pt", steps=16, count=16)
+    texts = [f"a photo of a {kind}" for kind in KINDS]
+
+    def likeness(model: Any) -> float:
+        with torch.no_grad():
+            embedded = clip.embed(model, tokenizer, texts)
+        return float((embedded @ embedded.T).triu(1).sum() * 2 / (len(texts) * (len(texts) - 1)))
+
+    assert likeness(trained) < likeness(untrained) - 0.1
+
+
+def test_heads_start_looking_at_their_neighbours() -> None:
+    side = 8
+    codes = vision_start.code(side)
+    asked = codes[3 * side + 3] @ vision_start.shift(side, 1, -1).T
+    assert int((codes @ asked).argmax()) == 4 * side + 2
+
+
+def test_patches_start_whitened() -> None:
+    generator = torch.Generator().manual_seed(0)
+    smooth = torch.nn.functional.interpolate(torch.randn(64, 3, 8, 8, generator=generator), scale_factor=4)
+    filters = vision_start.whitening(smooth, 8, 6)
+    answers = torch.nn.functional.conv2d(smooth, filters, stride=8).transpose(0, 1).flatten(1)
+    covariance = torch.cov(answers)
+    assert torch.allclose(covariance - covariance.diag().diag(), torch.zeros(6, 6), atol=1e-3)
+    assert (covariance.diag() > 0.4).all() and (covariance.diag() < 1.01).all()
 
 
 def test_the_autoencoder_starts_as_the_linear_one() -> None:

@@ -4,23 +4,29 @@ Contrastive as in Radford et al. 2021, with one difference: our captions are exa
 batch are true of which pictures, and every true pair counts as a match.
 """
 
+import dataclasses
 import json
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+import vision_start
 from checkpoint import load_state, save_state, set_learning_rate
-from pictures import Render, crop, to_tensor
+from pictures import Render, to_tensor
+from render import draw_scene
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
 from vocabulary import COLOURS, KINDS, PLACES, Caption, Scene, caption, with_article
 
-SIZE = 128
+SIZE, PATCH = 128, 16
 TOKENS = 48
 MEAN, STD = [0.5, 0.5, 0.5], [0.5, 0.5, 0.5]
+ASPECTS = {"kind": list(KINDS), "colour": list(COLOURS), "place": list(PLACES)}
 
 
 def build_tokenizer(directory: Path, vocab_size: int = 1400) -> CLIPTokenizer:
@@ -84,9 +90,9 @@ def build(tokenizer: CLIPTokenizer) -> CLIPModel:
         "hidden_size": 192,
         "intermediate_size": 768,
         "num_hidden_layers": 6,
-        "num_attention_heads": 4,
+        "num_attention_heads": 12,
         "image_size": SIZE,
-        "patch_size": 16,
+        "patch_size": PATCH,
         "projection_dim": 128,
     }
     return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=128))
@@ -103,6 +109,12 @@ def build_processor(tokenizer: CLIPTokenizer) -> CLIPProcessor:
     return CLIPProcessor(images, tokenizer)
 
 
+def values_of(scene: Scene, colour: str) -> dict[str, str]:
+    """What is true of a picture, by aspect."""
+    aspects = ("kind", "place", "light", "finish", "second")
+    return {"colour": colour} | {aspect: getattr(scene, aspect) for aspect in aspects}
+
+
 def truth(captions: Sequence[Caption], seen: Sequence[dict[str, str]]) -> Tensor:
     """(pictures, captions) bool: which caption is true of which picture."""
     return torch.tensor(
@@ -111,78 +123,231 @@ def truth(captions: Sequence[Caption], seen: Sequence[dict[str, str]]) -> Tensor
 
 
 def contrastive_loss(logits: Tensor, true: Tensor) -> Tensor:
-    """Symmetric cross-entropy, a row's mass spread evenly over its true pairs; logits (pictures, captions)."""
+    """Symmetric cross-entropy, a row's mass spread evenly over its true pairs; logits (pictures, captions).
+
+    Every picture has a true caption; a caption true of none stands among the wrong ones only."""
     by_picture = true / true.sum(1, keepdim=True)
-    by_caption = true / true.sum(0, keepdim=True)
+    of_some = true.any(0)
+    by_caption = true[:, of_some] / true[:, of_some].sum(0, keepdim=True)
     return -0.5 * (
         (by_picture * F.log_softmax(logits, 1)).sum(1).mean()
-        + (by_caption * F.log_softmax(logits, 0)).sum(0).mean()
+        + (by_caption * F.log_softmax(logits[:, of_some], 0)).sum(0).mean()
     )
 
 
-def batch(renders: Sequence[Render], count: int, rng: random.Random) -> tuple[Tensor, list[Caption], Tensor]:
-    """Pictures (count, 3, 128, 128), a caption for each, and which is true of which."""
-    pictures, captions, seen = [], [], []
-    for render in rng.sample(list(renders), count):
-        colour = rng.choice(list(COLOURS))
-        pictures.append(crop(render.painted(colour, rng), SIZE, rng))
-        seen.append(
-            {
-                "kind": render.scene.kind,
-                "colour": colour,
-                "place": render.scene.place,
-                "light": render.scene.light,
-                "finish": render.scene.finish,
-                "second": render.scene.second,
-            }
-        )
+@dataclass(frozen=True)
+class Batch:
+    """Pictures (B, 3, 128, 128), the share of each patch that shows the thing (B, 64), and what they show."""
+
+    pixels: Tensor
+    thing: Tensor
+    scenes: list[Scene]
+    colours: list[str]
+
+
+def augment(pictures: Tensor, generator: torch.Generator) -> Tensor:
+    """Cuts (B, C, 128, 128) out of larger pictures, each moved, scaled, turned, perhaps mirrored."""
+    count = len(pictures)
+
+    def uniform(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(count, generator=generator)
+
+    scale, angle = uniform(0.7, 1.0), uniform(-0.12, 0.12)
+    mirror = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
+    across, down = scale * angle.cos(), scale * angle.sin()
+    rows = [
+        torch.stack([mirror * across, -down, uniform(-1, 1) * (1 - scale)], 1),
+        torch.stack([mirror * down, across, uniform(-1, 1) * (1 - scale)], 1),
+    ]
+    grid = F.affine_grid(torch.stack(rows, 1), [count, pictures.shape[1], SIZE, SIZE], align_corners=False)
+    return F.grid_sample(pictures, grid, padding_mode="reflection", align_corners=False)
+
+
+def draw(renders: Sequence[Render], count: int, rng: random.Random) -> Batch:
+    """`count` renders, coloured and augmented; some a little blurred, as reconstructions and samples are."""
+    some = rng.sample(list(renders), count)
+    colours = [rng.choice(list(COLOURS)) for _ in some]
+    painted = to_tensor([r.painted(c, rng) for r, c in zip(some, colours, strict=True)])
+    masks = torch.from_numpy(np.stack([r.tint for r in some]))[:, None] / 255.0
+    generator = torch.Generator().manual_seed(rng.randrange(2**32))
+    both = augment(torch.cat([painted, masks], 1), generator)
+    pixels, mask = both[:, :3], both[:, 3:]
+    blurred = F.interpolate(F.avg_pool2d(pixels, 2), scale_factor=2.0, mode="bilinear", align_corners=False)
+    share = torch.rand(count, 1, 1, 1, generator=generator) * (
+        torch.rand(count, 1, 1, 1, generator=generator) < 0.5
+    )
+    pixels = pixels + share * (blurred - pixels) + 0.03 * torch.randn(pixels.shape, generator=generator)
+    return Batch(pixels, F.avg_pool2d(mask, PATCH).flatten(1), [r.scene for r in some], colours)
+
+
+def captions_of(scenes: Sequence[Scene], colours: Sequence[str], rng: random.Random) -> list[Caption]:
+    """For each picture a caption, and one in which its kind, colour or place is another (Yuksekgonul et al. 2023)."""
+    captions = []
+    for scene, colour in zip(scenes, colours, strict=True):
         # half of them name the kind and little else, so that each word is learnt on its own
         said = {} if rng.random() < 0.5 else {"say_colour": 0.3, "say_place": 0.4}
-        captions.append(caption(render.scene, colour, rng, **said))
-    return to_tensor(pictures), captions, truth(captions, seen)
+        captions.append(caption(scene, colour, rng, **said))
+        aspect = rng.choice(["kind", "colour", "place"])
+        if aspect == "colour":
+            captions.append(caption(scene, rng.choice(list(COLOURS)), rng, say_colour=1.0))
+        else:
+            other = dataclasses.replace(
+                scene, **{aspect: rng.choice(list(KINDS if aspect == "kind" else PLACES))}
+            )
+            captions.append(caption(other, colour, rng, say_place=1.0))
+    return captions
 
 
-def logits_of(model: CLIPModel, tokenizer: CLIPTokenizer, pixels: Tensor, texts: Sequence[str]) -> Tensor:
-    """(pictures, texts), scaled cosines."""
-    tokens = tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt").to(pixels.device)
-    return model(
-        input_ids=tokens.input_ids, attention_mask=tokens.attention_mask, pixel_values=pixels
-    ).logits_per_image
+def single_aspects(rng: random.Random) -> dict[str, list[str]]:
+    """Every kind, colour and place named alone, in their order, in one wording of many."""
+    return {
+        "kind": [f"a photo of {with_article(rng.choice(words), kind)}" for kind, words in KINDS.items()],
+        "colour": [f"a photo of something {colour}" for colour in COLOURS],
+        "place": [f"a photo {rng.choice(said)}" for said in PLACES.values()],
+    }
 
 
-def train(
+def embed(model: CLIPModel, tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:
+    """(texts, 128), unit length."""
+    tokens = tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
+    pooled = model.text_model(**tokens.to(model.device)).pooler_output
+    return F.normalize(model.text_projection(pooled), dim=-1)
+
+
+def losses_against(
+    model: CLIPModel,
+    tokenizer: CLIPTokenizer,
+    seen: Tensor,
+    scenes: Sequence[Scene],
+    colours: Sequence[str],
+    rng: random.Random,
+) -> dict[str, Tensor]:
+    """Of what was seen (B, 128): against captions, and against every kind, colour and place named alone."""
+    captions, alone = captions_of(scenes, colours, rng), single_aspects(rng)
+    values = [values_of(s, c) for s, c in zip(scenes, colours, strict=True)]
+    scale = model.logit_scale.exp()
+    logits = scale * seen @ embed(model, tokenizer, [c.text for c in captions]).T
+    losses = {"captions": contrastive_loss(logits, truth(captions, values).to(seen.device))}
+    for aspect, texts in alone.items():
+        logits = scale * seen @ embed(model, tokenizer, texts).T
+        losses[aspect] = F.cross_entropy(logits, labels(aspect, values).to(seen.device))
+    return losses
+
+
+def labels(aspect: str, values: Sequence[dict[str, str]]) -> Tensor:
+    """(B,) which of the aspect's words is true."""
+    return torch.tensor([ASPECTS[aspect].index(v[aspect]) for v in values])
+
+
+class Pupil(nn.Module):
+    """The CLIP and, for training alone, a linear reading of every patch: kind and colour where the thing is, else place.
+
+    Sixty-four answers a picture instead of one are what lets so small a vision transformer learn from so few pictures
+    (token labelling, Jiang et al. 2021)."""
+
+    def __init__(self, model: CLIPModel) -> None:
+        super().__init__()
+        self.clip = model
+        width = model.config.vision_config.hidden_size
+        self.patches = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, sum(map(len, ASPECTS.values()))))
+
+    def forward(self, batch: Batch, tokenizer: CLIPTokenizer, rng: random.Random) -> dict[str, Tensor]:
+        """The losses: of the whole picture, and of its patches."""
+        states = self.clip.vision_model(pixel_values=batch.pixels)
+        seen = F.normalize(self.clip.visual_projection(states.pooler_output), dim=-1)
+        losses = losses_against(self.clip, tokenizer, seen, batch.scenes, batch.colours, rng)
+        values = [values_of(s, c) for s, c in zip(batch.scenes, batch.colours, strict=True)]
+        by_patch = self.patches(states.last_hidden_state[:, 1:]).split([len(a) for a in ASPECTS.values()], 2)
+        for aspect, patches in zip(ASPECTS, by_patch, strict=True):
+            shown = batch.thing < 0.02 if aspect == "place" else batch.thing > 0.4
+            wanted = labels(aspect, values).to(seen.device)[:, None].expand_as(batch.thing)
+            losses[f"{aspect} by patch"] = F.cross_entropy(patches[shown], wanted[shown])
+        return losses
+
+
+def train_text(
+    tokenizer: CLIPTokenizer,
+    checkpoint: Path,
+    *,
+    steps: int,
+    count: int = 32,
+    learning_rate: float = 1e-3,
+    seed: int = 0,
+    device: str = "cpu",
+) -> CLIPModel:
+    """The text tower first, without pictures: a caption that says all of a scene stands for the picture of it.
+
+    So every word is told from every other, and synonyms and nonsense are learnt, in minutes; the vision tower then has
+    somewhere to go, and the UNet can be trained beside it. Goes on from `checkpoint` if there is one."""
+    torch.manual_seed(seed)
+    model = build(tokenizer).to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), fused=True)
+    for step in range(load_state(checkpoint, model, optimizer), steps):
+        rng = random.Random(seed * 1_000_003 + step)
+        scenes = [draw_scene(rng.randrange(2**32)) for _ in range(count)]
+        colours = [rng.choice(list(COLOURS)) for _ in scenes]
+        whole = [
+            caption(s, c, rng, say_colour=1.0, say_place=1.0).text
+            for s, c in zip(scenes, colours, strict=True)
+        ]
+        losses = losses_against(model, tokenizer, embed(model, tokenizer, whole), scenes, colours, rng)
+        improve(model, optimizer, losses, learning_rate, step, steps, "text")
+        if (step + 1) % 100 == 0 or step + 1 == steps:
+            save_state(checkpoint, model, optimizer, step + 1)
+    return model.eval()
+
+
+def train_vision(
+    model: CLIPModel,
     renders: Sequence[Render],
     tokenizer: CLIPTokenizer,
     checkpoint: Path,
     *,
     steps: int,
-    count: int = 48,
+    count: int = 32,
     learning_rate: float = 1e-3,
     seed: int = 0,
     device: str = "cpu",
 ) -> CLIPModel:
-    """Trains to `steps` on a cosine schedule, going on from `checkpoint` if there is one."""
+    """The vision tower, to `steps`, under the text tower as it is; goes on from `checkpoint` if there is one."""
     torch.manual_seed(seed)
-    model = build(tokenizer).to(device)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.05, fused=True
-    )
-    for step in range(load_state(checkpoint, model, optimizer), steps):
-        pixels, captions, true = batch(renders, count, random.Random(seed * 1_000_003 + step))
-        set_learning_rate(optimizer, learning_rate, step, steps, warmup=150)
-        logits = logits_of(model, tokenizer, pixels.to(device), [c.text for c in captions])
-        loss = contrastive_loss(logits, true.to(device))
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        with torch.no_grad():
-            model.logit_scale.clamp_(max=4.6)  # a hundred, as in CLIP
-        if (step + 1) % 50 == 0 or step + 1 == steps:
-            print(f"clip {step + 1}/{steps}  loss {loss.item():.3f}", flush=True)
+    vision_start.start(model, draw(renders, min(512, len(renders)), random.Random(seed)).pixels)
+    pupil = Pupil(model.train().to(device))
+    model.text_model.requires_grad_(False)
+    model.text_projection.requires_grad_(False)
+    trained = [p for p in pupil.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.05, fused=True)
+    for step in range(load_state(checkpoint, pupil, optimizer), steps):
+        rng = random.Random(seed * 1_000_003 + step)
+        drawn = draw(renders, count, rng)
+        drawn = dataclasses.replace(drawn, pixels=drawn.pixels.to(device), thing=drawn.thing.to(device))
+        improve(pupil, optimizer, pupil(drawn, tokenizer, rng), learning_rate, step, steps, "vision")
         if (step + 1) % 100 == 0 or step + 1 == steps:
-            save_state(checkpoint, model, optimizer, step + 1)
+            save_state(checkpoint, pupil, optimizer, step + 1)
     return model.eval()
+
+
+def improve(
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    losses: dict[str, Tensor],
+    learning_rate: float,
+    step: int,
+    steps: int,
+    name: str,
+) -> None:
+    """One step down the sum of the losses."""
+    set_learning_rate(optimizer, learning_rate, step, steps, warmup=100)
+    optimizer.zero_grad()
+    torch.stack(list(losses.values())).sum().backward()
+    torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+    optimizer.step()
+    clip = module.clip if isinstance(module, Pupil) else module
+    with torch.no_grad():
+        clip.logit_scale.clamp_(max=4.6)  # a hundred, as in CLIP
+    if (step + 1) % 50 == 0 or step + 1 == steps:
+        said = "  ".join(f"{aspect} {loss.item():.2f}" for aspect, loss in losses.items())
+        print(f"{name} {step + 1}/{steps}  {said}", flush=True)
 
 
 @torch.no_grad()
@@ -193,18 +358,18 @@ def read(
 
     pixels (B, 3, 128, 128) in -1 to 1; `kinds` the B kinds asked for."""
 
-    def best(questions: Sequence[str]) -> Tensor:
-        return logits_of(model, tokenizer, pixels, questions)
-
-    found: dict[str, list[str]] = {"kind": [], "colour": [], "place": []}
-    names = list(KINDS)
-    by_kind = best([f"a photo of {with_article(k, k)}" for k in names])
-    found["kind"] = [names[i] for i in by_kind.argmax(1).tolist()]
-    for index, kind in enumerate(kinds):
-        one = pixels[index : index + 1]
-        coloured = [f"a photo of {with_article(f'{c} {kind}', kind)}" for c in COLOURS]
+    pooled = model.vision_model(pixel_values=pixels).pooler_output
+    seen = F.normalize(model.visual_projection(pooled), dim=-1)
+    by_kind = embed(model, tokenizer, [f"a photo of {with_article(kind, kind)}" for kind in KINDS])
+    found = {
+        "kind": [list(KINDS)[i] for i in (seen @ by_kind.T).argmax(1).tolist()],
+        "colour": [],
+        "place": [],
+    }
+    for picture, kind in zip(seen, kinds, strict=True):
+        coloured = [f"a photo of {with_article(f'{colour} {kind}', kind)}" for colour in COLOURS]
         placed = [f"a photo of {with_article(kind, kind)} {said[0]}" for said in PLACES.values()]
-        logits = logits_of(model, tokenizer, one, coloured + placed)[0]
-        found["colour"].append(list(COLOURS)[int(logits[: len(coloured)].argmax())])
-        found["place"].append(list(PLACES)[int(logits[len(coloured) :].argmax())])
+        for aspect, texts in (("colour", coloured), ("place", placed)):
+            best = int((embed(model, tokenizer, texts) @ picture).argmax())
+            found[aspect].append(ASPECTS[aspect][best])
     return found

@@ -10,14 +10,16 @@ import torch
 from checkpoint import load_state, save_state, set_learning_rate
 from diffusers import AutoencoderKL, DDIMScheduler, DPMSolverMultistepScheduler, UNet2DConditionModel
 from pictures import Render, crop, to_tensor
+from replicas import Replicas
 from torch import Tensor
+from torch.nn import functional as F
 from transformers import CLIPTextModel, CLIPTokenizer
 from vocabulary import COLOURS, Scene, caption
 
 SIZE = 128
 UNCONDITIONAL = 0.1  # captions dropped, for classifier-free guidance (Ho and Salimans 2022)
-SNR_GAMMA = 5.0  # Hang et al. 2023
-EMA = 0.9993
+SNR_GAMMA = 5.0
+EMA = 0.998
 
 
 def build(latent_channels: int, sample_size: int, text_width: int) -> UNet2DConditionModel:
@@ -26,7 +28,7 @@ def build(latent_channels: int, sample_size: int, text_width: int) -> UNet2DCond
         sample_size=sample_size,
         in_channels=latent_channels,
         out_channels=latent_channels,
-        block_out_channels=(32, 96, 192, 256),
+        block_out_channels=(32, 96, 160, 224),
         layers_per_block=1,
         norm_num_groups=16,
         down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
@@ -65,14 +67,14 @@ def encode(
     vae: AutoencoderKL,
     renders: Sequence[Render],
     *,
+    side: int = SIZE,
     variants: int,
     seed: int,
     device: str = "cpu",
-    first: int = 0,
 ) -> list[Encoded]:
-    """Each render in `variants` colours, crops and mirrorings, encoded once."""
+    """Each render in `variants` colours, crops and mirrorings, `side` pixels wide, encoded once."""
     encoded = []
-    for variant in range(first, first + variants):
+    for variant in range(variants):
         for start in range(0, len(renders), 32):
             rng = random.Random(f"{seed} {variant} {start}")
             some = renders[start : start + 32]
@@ -80,6 +82,7 @@ def encode(
             pixels = to_tensor(
                 [crop(r.painted(c, rng), SIZE, rng) for r, c in zip(some, colours, strict=True)]
             )
+            pixels = F.avg_pool2d(pixels, SIZE // side)
             posterior = vae.encode(pixels.to(device)).latent_dist
             mean, std = posterior.mean.half().cpu(), posterior.std.half().cpu()
             encoded += [
@@ -119,16 +122,23 @@ def train(
     checkpoint: Path,
     *,
     steps: int,
-    count: int = 16,
-    learning_rate: float = 6e-4,
+    count: int,
+    learning_rate: float,
+    start: UNet2DConditionModel | None = None,
     seed: int = 0,
     device: str = "cpu",
 ) -> UNet2DConditionModel:
-    """Trains to `steps`, going on from `checkpoint`; returns the moving average of the weights."""
+    """Trains to `steps` from random weights or from those of `start`, going on from `checkpoint` if there is one.
+
+    Returns the moving average of the weights. Min-SNR weighting (Hang et al. 2023) is done by drawing timesteps as
+    often as they weigh: no forward is spent on one that hardly counts."""
     torch.manual_seed(seed)
-    unet = build(vae.config.latent_channels, encoded[0].mean.shape[-1], text_encoder.config.hidden_size).to(
-        device
+    unet = start or build(
+        vae.config.latent_channels,
+        SIZE // 2 ** (len(vae.config.block_out_channels) - 1),
+        text_encoder.config.hidden_size,
     )
+    unet = copy.deepcopy(unet).to(device).train().requires_grad_(True)
     ema = copy.deepcopy(unet).eval().requires_grad_(False)
     optimizer = torch.optim.AdamW(
         unet.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
@@ -136,29 +146,32 @@ def train(
     noiser = DDIMScheduler.from_config(build_scheduler().config)
     alphas = noiser.alphas_cumprod
     snr = alphas / (1 - alphas)
-    weights = (snr.clamp(max=SNR_GAMMA) / snr).to(device)
+    weights = snr.clamp(max=SNR_GAMMA) / snr
+    replicas = Replicas(unet, torch.get_num_threads() if device == "cpu" else 1)
+    parts = len(replicas.models)
+
+    def loss(model: UNet2DConditionModel, share: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor:
+        noisy, timesteps, encoder_hidden_states, noise = share
+        return F.mse_loss(model(noisy, timesteps, encoder_hidden_states).sample, noise)
+
     total = 0.0
     for step in range(load_state(checkpoint, unet, optimizer, ema), steps):
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
         latents, captions = draw(encoded, count, vae.config.scaling_factor, random.Random(step), generator)
         noise = torch.randn(latents.shape, generator=generator)
-        timesteps = torch.randint(0, 1000, (count,), generator=generator)
-        noisy = noiser.add_noise(latents, noise, timesteps).to(device)
+        timesteps = torch.multinomial(weights, count, replacement=True, generator=generator)
+        noisy = noiser.add_noise(latents, noise, timesteps)
+        states = embed(tokenizer, text_encoder, captions)
+        batch = [t.to(device).chunk(parts) for t in (noisy, timesteps, states, noise)]
         set_learning_rate(optimizer, learning_rate, step, steps, warmup=200, floor=0.05)
-        timesteps = timesteps.to(device)
-        predicted = unet(noisy, timesteps, embed(tokenizer, text_encoder, captions)).sample
-        losses = (predicted - noise.to(device)).square().mean(dim=(1, 2, 3))
-        loss = (losses * weights[timesteps]).mean()
-        optimizer.zero_grad()
-        loss.backward()
+        total += replicas.backward(loss, list(zip(*batch, strict=True)))
         torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
         optimizer.step()
         with torch.no_grad():  # a short memory at first: the average must not hold the beginning
             decay = min(EMA, (step + 1) / (step + 10))
             torch._foreach_lerp_(list(ema.parameters()), list(unet.parameters()), 1 - decay)
-        total += loss.detach()
         if (step + 1) % 100 == 0:
-            print(f"unet {step + 1}/{steps}  loss {float(total) / 100:.4f}", flush=True)
+            print(f"unet {step + 1}/{steps}  loss {total / 100:.4f}", flush=True)
             total = 0.0
         if (step + 1) % 200 == 0 or step + 1 == steps:
             save_state(checkpoint, unet, optimizer, step + 1, ema)

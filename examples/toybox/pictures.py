@@ -27,18 +27,24 @@ def to_srgb(linear: np.ndarray) -> np.ndarray:
     return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
+# looked up, not computed: recolouring is what a training step waits for
+_LINEAR = to_linear(np.arange(256) / 255.0).astype(np.float32)
+_SRGB = (to_srgb(np.linspace(0, 1, 16384)) * 255 + 0.5).astype(np.uint8)
+
+
 def recolour(rgb: np.ndarray, tint: np.ndarray, colour: Sequence[float]) -> np.ndarray:
     """Gives the tinted parts of a render a colour (linear RGB).
 
     rgb: (H, W, 3) uint8; tint: (H, W) uint8. Light that is brighter than the grey could reflect is a highlight and
     keeps its own colour. The mask has fewer samples than the denoised picture: half of it is widened by a pixel, or
     dark things would keep a pale rim."""
-    widened = np.asarray(Image.fromarray(tint).filter(ImageFilter.MaxFilter(3)), dtype=np.float64)
-    light = to_linear(rgb / 255.0) / TINT_ALBEDO
-    highlight = np.clip(light - 1.0, 0, None)
-    painted = (light - highlight) * np.asarray(colour) + highlight * TINT_ALBEDO
-    share = ((tint + widened) / 510.0)[..., None]
-    return (to_srgb(share * painted + (1 - share) * light * TINT_ALBEDO) * 255 + 0.5).astype(np.uint8)
+    widened = np.asarray(Image.fromarray(tint).filter(ImageFilter.MaxFilter(3)), dtype=np.float32)
+    light = _LINEAR[rgb]
+    highlight = np.clip(light - TINT_ALBEDO, 0, None)
+    painted = (light - highlight) * (np.asarray(colour, dtype=np.float32) / TINT_ALBEDO) + highlight
+    share = ((tint + widened) / np.float32(510.0))[..., None]
+    mixed = share * painted + (1 - share) * light
+    return _SRGB[(np.clip(mixed, 0, 1) * (len(_SRGB) - 1) + 0.5).astype(np.int32)]
 
 
 @dataclass(frozen=True)
