@@ -14,9 +14,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "examples" / "toybox"))
 import autoencoder
 import checkpoint
 import clip
+import denoiser
 import linear_start
 import pictures
 import render
+import replicas
 import vision_start
 from vocabulary import COLOURS, KINDS, PLACES, Caption, Scene, caption, judging_prompts, with_article
 
@@ -195,6 +197,48 @@ def test_the_autoencoder_starts_as_the_linear_one() -> None:
             vae.decode(latents.mean).sample, linear.decode(linear.encode(pixels)), atol=0.05
         )
         assert latents.std.max() < 0.06
+
+
+def test_the_unet_starts_by_calling_everything_noise() -> None:
+    torch.manual_seed(0)
+    unet = denoiser.build(latent_channels=8, sample_size=32, text_width=192).eval()
+    noise = torch.randn(2, 8, 16, 16)
+    with torch.no_grad():
+        said = unet(noise, torch.tensor([990, 10]), torch.randn(2, 48, 192)).sample
+    assert (said - noise).square().mean() < 0.005
+
+
+def test_the_prompt_reaches_the_unet_beside_the_timestep() -> None:
+    """Pooled, not by cross-attention alone: with attention cut off, another prompt is still another answer."""
+    torch.manual_seed(0)
+    unet = denoiser.build(latent_channels=8, sample_size=32, text_width=192).eval()
+    torch.nn.init.normal_(unet.conv_out.weight, std=0.1)
+    for resnet in unet.up_blocks[-1].resnets:
+        torch.nn.init.normal_(resnet.conv2.weight, std=0.1)
+    noise = torch.randn(1, 8, 16, 16)
+    with torch.no_grad():
+        said = [unet(noise, 500, torch.randn(1, 48, 192)).sample for _ in range(2)]
+    assert (said[0] - said[1]).square().mean() > 1e-6
+
+
+def test_replicas_give_the_gradients_of_the_whole_batch() -> None:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
+    pixels = torch.randn(6, 3)
+
+    def loss(model: torch.nn.Module, share: torch.Tensor) -> torch.Tensor:
+        return model(share).square().mean()
+
+    whole = loss(model, pixels)
+    wanted = torch.autograd.grad(whole, list(model.parameters()))
+    several = replicas.Replicas(model, 2)
+    for _ in range(2):  # gradients do not pile up
+        assert several.backward(loss, pixels.chunk(2)) == pytest.approx(whole.item(), rel=1e-6)
+        for parameter, gradient in zip(model.parameters(), wanted, strict=True):
+            assert torch.allclose(parameter.grad, gradient, atol=1e-7)
+    with torch.no_grad():
+        model[0].weight.add_(1.0)
+    assert torch.equal(several.models[1][0].weight, model[0].weight)
 
 
 def test_pretraining_resumes_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
