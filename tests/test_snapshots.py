@@ -156,6 +156,15 @@ def test_what_could_not_be_written_down_is_shown(follower: Follower) -> None:
     assert (shown.state, shown.message) == ("failed", "the disk is full")
 
 
+def test_no_message_tells_where_things_lie(follower: Follower) -> None:
+    place = follower.directory
+    message = f"{place}/instance_images: no photos; the disk that holds {place} is full"
+    shown = told(follower, *run({"event": "error", "message": message}), state=None)
+    assert shown.message == f"instance_images: no photos; the disk that holds {place.name} is full"
+    assert shown.log[-1] == shown.message
+    assert follower.snapshot(None, None, message).message == shown.message
+
+
 def test_the_log_is_its_end(follower: Follower) -> None:
     shown = told(follower, *({"event": "log", "message": str(number)} for number in range(500)))
     assert shown.log == tuple(str(number) for number in range(300, 500))

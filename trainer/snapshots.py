@@ -102,9 +102,9 @@ class Progress:
                 self.log.append("Stopped" if event["stopped"] else "Finished")
             case {"event": "error", "message": message}:
                 self.eta_seconds = None
-                self.log.append(message)
+                self.log.append(without_paths(self.directory, message))
             case {"event": "log", "message": message}:
-                self.log.append(message)
+                self.log.append(without_paths(self.directory, message))
 
     def _begin(self) -> None:
         if self.phase != "leaner":  # changed settings are shown with the run that they are for
@@ -179,6 +179,11 @@ class Follower:
                 self.progress.add(event)
 
 
+def without_paths(directory: Path, text: str) -> str:
+    """A message as a page may show it: of the concept's folder its name, and nothing of where it lies."""
+    return text.replace(f"{directory}/", "").replace(f"{directory.parent}/", "")
+
+
 def _snapshot(progress: Progress, state: State, place: int | None, failure: str | None) -> Snapshot:
     return Snapshot(
         state=state,
@@ -192,7 +197,7 @@ def _snapshot(progress: Progress, state: State, place: int | None, failure: str 
         memory=progress.memory,
         previews=tuple(progress.previews),
         log=tuple(progress.log),
-        message=failure or _message(progress, state, place),
+        message=without_paths(progress.directory, failure or _message(progress, state, place)),
         changes=tuple(progress.changes),
         checkpoint=progress.checkpoint,
     )
