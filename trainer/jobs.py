@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 from trainer import concept, workspace
 from trainer.config import TrainingConfig, check_instance_data, training_config
 from trainer.errors import BusyError, ConceptError, OutOfMemoryError, TrainerError, TrainingError
-from trainer.snapshots import Follower, Snapshot, State
+from trainer.snapshots import Follower, Snapshot, State, failure_text
 from trainer.workspace import Workspace
 
 JOB_FILE = "job.json"
@@ -204,20 +204,17 @@ class Jobs:
 
     def _train(self, directory: Path) -> str | None:
         """A whole job; returns what went wrong. Nothing of the training is referenced any more afterwards."""
-        from trainer import (
-            models,
-        )  # here, not above: torch takes seconds, and a page that only looks should not
+        from trainer import models  # here, not above: torch takes seconds; looking must not
 
         try:
             if self._make_room is not None:
                 self._make_room()
             Job(directory, self._stop).run()
             failure = None
-        except TrainerError as error:
-            failure = str(error)
         except Exception as error:  # the thread must live on for the other jobs
-            logger.exception("training %s failed", directory)
-            failure = f"Something went wrong that should not ({type(error).__name__}: {error})."
+            if not isinstance(error, TrainerError):
+                logger.exception("training %s failed", directory)
+            failure = failure_text(type(error).__name__, str(error))
         (directory / JOB_FILE).unlink(missing_ok=True)
         models.free()  # the exception held the models until here
         return failure
@@ -240,7 +237,8 @@ class Job:
                 config = self._try(config)
         except Exception as error:
             if not self.told:
-                self._tell({"event": "error", "kind": type(error).__name__, "message": str(error)})
+                with suppress(OSError):  # a full disk must not hide the error that told of it
+                    self._tell({"event": "error", "kind": type(error).__name__, "message": str(error)})
             raise
 
     def _try(self, config: TrainingConfig) -> TrainingConfig | None:
@@ -271,9 +269,8 @@ class Job:
         match event:
             case {"event": "phase", "phase": phase}:
                 self.phase = phase
-                (self.directory / JOB_FILE).unlink(
-                    missing_ok=True
-                )  # begun: the settings are in dreambooth.json
+                # begun: the settings are in dreambooth.json
+                (self.directory / JOB_FILE).unlink(missing_ok=True)
             case {"event": "checkpoint"}:
                 self.saved = True
             case {"event": "error"}:

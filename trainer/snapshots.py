@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from trainer import concept
+from trainer import concept, errors
 
 State = Literal["new", "queued", "running", "stopping", "stopped", "finished", "failed", "interrupted"]
 LOG_LINES = 200
@@ -179,6 +179,13 @@ class Follower:
                 self.progress.add(event)
 
 
+def failure_text(kind: str, message: str) -> str:
+    """What ended a training: an error of ours says what to do; any other is a bug, and is called one."""
+    if hasattr(errors, kind):
+        return message
+    return f"Something went wrong that should not ({kind}: {message})."
+
+
 def without_paths(directory: Path, text: str) -> str:
     """A message as a page may show it: of the concept's folder its name, and nothing of where it lies."""
     return text.replace(f"{directory}/", "").replace(f"{directory.parent}/", "")
@@ -220,7 +227,7 @@ def _message(progress: Progress, state: State, place: int | None) -> str:
         case "interrupted":
             return f"The app was closed in the middle of this training.{go_on or ' Start it again.'}"
         case "failed":
-            return str(last.get("message", ""))
+            return failure_text(last.get("kind", ""), last.get("message", ""))
         case "finished":
             return "Finished: it was loaded back from disk, and differs from the base."
     return ""
