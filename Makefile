@@ -12,6 +12,8 @@ BIN := $(VENV)/bin
 CONCEPT := outputs/teddy-bear
 # modules are compiled when first imported; compiling all of them now takes longer than the rest of the installation
 PIP_OPTIONS := --quiet --disable-pip-version-check --no-compile
+# and kept, whatever the environment says: the tests start many processes, and torch takes long to compile
+export PYTHONDONTWRITEBYTECODE :=
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
