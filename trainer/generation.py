@@ -18,22 +18,33 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from safetensors import SafetensorError
+from torch import Tensor
 
 from trainer import concept, metadata, models, photos
 from trainer.config import GenerationConfig
 from trainer.errors import ConceptError, ModelError, PhotoError
 from trainer.sampling import ShouldStop as ShouldStop
-from trainer.sampling import image_seed, image_size, sample, say_truncation, scheduler_named, using_scheduler
+from trainer.sampling import (
+    decoded,
+    image_seed,
+    image_size,
+    sample,
+    say_truncation,
+    scheduler_named,
+    using_scheduler,
+)
 
 logger = logging.getLogger(__name__)
 
 OnEvent = Callable[[dict[str, Any]], None]
 OnStep = Callable[[int, int], None]
+OnPreview = Callable[[int, list[Image.Image]], None]
 
 CLASS_GUIDANCE_SCALE = 7.5  # StableDiffusionPipeline's default, which diffusers' train_dreambooth.py uses
 CLASS_INFERENCE_STEPS = 20  # enough for DPM-Solver++ (arXiv:2211.01095, section 7)
 CLASS_RECORD = "class-images.json"
 STALE_SECONDS = 60  # writing one image takes milliseconds: an older temporary is of a run that was killed
+PREVIEW_STEPS = 5  # decoding takes about as long as a step: one in five costs a fifth
 MAX_BATCH_SIZE = 8
 MAX_BATCH_PIXELS = 4 * 512 * 512  # sampled at once; SD 1.5 then fits a 16 GB GPU in fp16
 
@@ -43,12 +54,14 @@ def generate(
     config: GenerationConfig,
     on_step: OnStep | None = None,
     should_stop: ShouldStop | None = None,
+    on_preview: OnPreview | None = None,
 ) -> list[Image.Image]:
     """Sample config.num_samples RGB images, of the base's own size where config gives none.
 
     Image i is drawn from a CPU generator seeded by `image_seed(config.seed, i)`, whatever num_samples and the
     device; only the rounding of batched arithmetic can move a pixel (by one grey level). `on_step(done, total)`
-    counts denoising steps over all batches. Once `should_stop()` is true, the images finished by then are
+    counts denoising steps over all batches; `on_preview(first, images)` now and then gets the unfinished images of
+    the batch that starts at image `first`. Once `should_stop()` is true, the images finished by then are
     returned. The pipeline's scheduler is put back afterwards.
     Raises ConfigError for a size the model cannot make, ModelError when the result is not finite.
     """
@@ -60,9 +73,12 @@ def generate(
     total = len(starts) * config.num_inference_steps
     counter = itertools.count(1)
 
-    def count_step() -> None:
+    def count_step(latents: Tensor) -> None:
+        done = min(next(counter), total)  # PNDM takes one step more than it is asked for
         if on_step:
-            on_step(min(next(counter), total), total)  # PNDM takes one step more than it is asked for
+            on_step(done, total)
+        if on_preview and done % PREVIEW_STEPS == 0:
+            on_preview(start, decoded(pipeline, latents))
 
     images: list[Image.Image] = []
     with using_scheduler(pipeline, scheduler_named(pipeline.scheduler, config.scheduler)):
