@@ -370,7 +370,7 @@ class Generate:
         return gr.Button("Stopping ...", interactive=False)
 
     def generate(
-        self, key: str, beside: bool, *values: Any, request: gr.Request
+        self, request: gr.Request, key: str, beside: bool, *values: Any
     ) -> Iterator[tuple[Any, ...]]:
         """Pictures for the page: progress and previews first, the gallery last."""
         idle = gr.Button("Generate", interactive=True), gr.Button("Cancel", interactive=False)
