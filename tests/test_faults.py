@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from trainer import faults
 from trainer.config import training_config
-from trainer.errors import TrainingError
+from trainer.errors import OutOfMemoryError, TrainingError
 
 CONFIG = training_config(instance_data_dir="dogs", instance_prompt="sks dog", output_dir="concept")
 
@@ -36,6 +36,7 @@ def test_full_disk_as_safetensors_says_it() -> None:
     ],
 )
 def test_out_of_memory_names_the_leaner_settings(error: Exception) -> None:
+    assert isinstance(faults.named(error, CONFIG), OutOfMemoryError)
     assert str(faults.named(error, CONFIG)) == (
         "out of memory. Leaner settings: gradient_checkpointing, use_8bit_adam, mixed_precision,"
         " a smaller train_batch_size, method lora."

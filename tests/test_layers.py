@@ -13,12 +13,13 @@ LAYERS = (
     {"__init__", "errors", "loss", "grid"},
     {"fields", "optimizers", "verdicts"},
     {"config"},
-    {"flags", "photos", "models", "concept", "metadata", "memory", "faults"},
-    {"checkpoint", "dataset", "sampling", "finish", "reports"},
-    {"batches", "learner", "previews", "generation"},
+    {"flags", "photos", "models", "concept", "metadata", "faults", "presets"},
+    {"checkpoint", "dataset", "sampling", "finish", "reports", "workspace", "snapshots"},
+    {"batches", "learner", "previews", "generation", "ladder"},
     {"preparation", "evaluation"},
-    {"objective"},
+    {"objective", "memory"},
     {"loop"},
+    {"jobs"},
     {"__main__"},
 )
 LAYER = {name: number for number, row in enumerate(LAYERS) for name in row}
@@ -34,6 +35,10 @@ WITHOUT_TORCH = {
     "verdicts",
     "photos",
     "concept",
+    "workspace",
+    "snapshots",
+    "presets",
+    "jobs",
     "__main__",
 }
 HEAVY = {"torch", "diffusers", "transformers", "accelerate", "peft", "bitsandbytes", "xformers"}

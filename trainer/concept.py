@@ -26,6 +26,8 @@ STAGING = ".tmp-finished"
 REPLACED = ".tmp-replaced"
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "peft", "safetensors", "bitsandbytes")
 
+TELLING = {"finished", "error", "phase"}  # the events that say how far a run came
+
 OnEvent = Callable[[dict[str, Any]], None]
 Status = Literal["new", "running", "interrupted", "stopped", "failed", "finished"]
 
@@ -120,10 +122,10 @@ def read_events(directory: Path) -> list[dict[str, Any]]:
     file = Path(directory) / EVENTS_FILE
     if not file.exists():
         return []
-    return [event for line in file.read_bytes().splitlines() if (event := _parsed(line)) is not None]
+    return [event for line in file.read_bytes().splitlines() if (event := parsed(line)) is not None]
 
 
-def _parsed(line: bytes) -> dict[str, Any] | None:
+def parsed(line: bytes) -> dict[str, Any] | None:
     try:
         event = json.loads(line)
     except ValueError:  # torn by a kill
@@ -170,10 +172,14 @@ def status(directory: Path) -> Status:
     """Read off the files: the lock, the weights, the last event that tells how a run ended."""
     if is_locked(directory):
         return "running"
-    events = read_events(directory)
-    last = next(
-        (event for event in reversed(events) if event["event"] in {"finished", "error", "phase"}), None
+    return status_after(
+        directory,
+        next((event for event in reversed(read_events(directory)) if event["event"] in TELLING), None),
     )
+
+
+def status_after(directory: Path, last: dict[str, Any] | None) -> Status:
+    """What a folder that nobody trains is, by the last of its events that is in TELLING."""
     if last is None:
         return "finished" if has_weights(directory) else "new"
     if last["event"] == "phase":

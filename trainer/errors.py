@@ -27,3 +27,11 @@ class ConceptError(TrainerError):
 
 class TrainingError(TrainerError):
     """Training cannot go on: the loss is not finite, the disk is full, memory ran out."""
+
+
+class OutOfMemoryError(TrainingError):
+    """The device's memory did not suffice; leaner settings may."""
+
+
+class BusyError(TrainerError):
+    """The device is taken just now; later it will not be."""

@@ -6,7 +6,7 @@ import torch
 from safetensors import SafetensorError
 
 from trainer.config import TrainingConfig
-from trainer.errors import TrainingError
+from trainer.errors import OutOfMemoryError, TrainingError
 
 
 def named(error: Exception, config: TrainingConfig) -> Exception:
@@ -29,5 +29,5 @@ def named(error: Exception, config: TrainingConfig) -> Exception:
             "method lora": config.method == "full",
         }
         ways = ", ".join(name for name, useful in leaner.items() if useful) or "a smaller resolution"
-        return TrainingError(f"out of memory. Leaner settings: {ways}.")
+        return OutOfMemoryError(f"out of memory. Leaner settings: {ways}.")
     return error
