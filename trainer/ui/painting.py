@@ -1,9 +1,8 @@
 """Sample pictures in a thread, and tell how far they are. Nothing heavy is imported before the first call."""
 
 import logging
-import queue
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.config import GenerationConfig
+from trainer.ui.background import Tell, telling
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -66,38 +66,23 @@ def paint(configs: Sequence[GenerationConfig]) -> Generator[Told, None, None]:
 
     Raises what `load_concept` and `generate` raise.
     """
-    told: queue.SimpleQueue[Told | Exception | None] = queue.SimpleQueue()
-    stop = threading.Event()
 
-    def work() -> None:
-        try:
-            told.put(Loading())
-            for run, config in enumerate(configs):
-                _paint_one(run, config, told.put, stop)
-            told.put(None)
-        except Exception as error:
-            told.put(error)
+    def work(tell: Tell, stop: threading.Event) -> None:
+        tell(Loading())
+        for run, config in enumerate(configs):
+            _paint_one(run, config, tell, stop)
 
-    thread = threading.Thread(target=work, name="painting", daemon=True)
-    thread.start()
-    try:
-        while (item := told.get()) is not None:
-            if isinstance(item, Exception):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        thread.join()
+    yield from telling(work)
 
 
 def _paint_one(
-    run: int, config: GenerationConfig, tell: Callable[[Told], None], stop: threading.Event
+    run: int, config: GenerationConfig, tell: Tell, stop: threading.Event
 ) -> None:
     if stop.is_set():
         return
     from trainer import generation, sampling
 
-    pipeline = _pipeline(config.concept, _version(config.concept))
+    pipeline = loaded(config.concept)
     if run == 0:
         for prompt in (config.prompt, config.negative_prompt):
             if cut := sampling.truncated_part(pipeline.tokenizer, prompt):
@@ -106,17 +91,22 @@ def _paint_one(
         pipeline,
         config,
         on_step=lambda done, total: tell(Step(run, done, total)),
-        on_preview=lambda first, seen: tell(Preview(run, first, tuple(map(_jpeg, seen)))),
+        on_preview=lambda first, seen: tell(Preview(run, first, tuple(map(jpeg, seen)))),
         should_stop=stop.is_set,
     )
     tell(Done(run, images))
 
 
-def _jpeg(image: "Image") -> bytes:
+def jpeg(image: "Image") -> bytes:
     stream = BytesIO()
     image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
     image.save(stream, "JPEG", quality=80)
     return stream.getvalue()
+
+
+def loaded(directory: str) -> Any:
+    """The pipeline of a concept or a base, kept for the next time."""
+    return _pipeline(directory, _version(directory))
 
 
 @lru_cache(maxsize=2)  # a concept and the base beside it
