@@ -17,6 +17,7 @@ from trainer.errors import ConceptError, ConfigError, ModelError, PhotoError
 from trainer.generation import (
     class_images,
     class_images_directory,
+    cull_class_image,
     generate,
     load_concept,
     missing_class_images,
@@ -150,6 +151,24 @@ def test_a_removed_image_is_replaced_by_another(pipeline: StableDiffusionPipelin
     topped_up = make(pipeline, tmp_path, 4)
     assert names(topped_up) == [f"class-00000{index}.png" for index in (0, 2, 4, 5)]
     assert not any(np.abs(pixels(path) - kept).max() <= 1 for path in topped_up)
+
+
+def test_a_class_image_is_culled_by_its_name_alone(
+    pipeline: StableDiffusionPipeline, photos: Path, tmp_path: Path
+) -> None:
+    directory = tmp_path / "dogs"
+    make(pipeline, directory, 3)
+    cull_class_image(directory, "class-000001.png")
+    assert missing_class_images(directory, 3) == 1
+    inside = f"../{photos.name}/000.png"
+    for name in ("class-000001.png", "class-images.json", inside, str(photos / "000.png"), "..", "", "<b>"):
+        with pytest.raises(PhotoError, match="There is no class image called"):
+            cull_class_image(directory, name)
+    assert (photos / "000.png").is_file()
+    make(pipeline, directory, 3)
+    assert sorted(path.name for path in directory.glob("*.png")) == [
+        "class-000000.png", "class-000002.png", "class-000003.png",
+    ]  # fmt: skip
 
 
 def test_a_run_that_was_killed_goes_on_to_the_same_images(

@@ -105,7 +105,9 @@ def test_full_training_leaves_a_pipeline_that_plain_diffusers_loads(train: Train
 def test_events_tell_the_run(train: Train) -> None:
     trained = train(checkpointing_steps=2, lr_scheduler="linear", lr_warmup_steps=0)
     phases = [event["phase"] for event in trained.told("phase")]
-    assert list(dict.fromkeys(phases)) == ["load", "class_images", "encode", "train", "save", "verify"]
+    assert list(dict.fromkeys(phases)) == [
+        "load", "class_images", "encode", "build", "train", "save", "verify",
+    ]  # fmt: skip
     steps = trained.told("step")
     assert [event["step"] for event in steps] == [1, 2, 3]
     assert [event["learning_rate"] for event in steps] == pytest.approx([1e-3 * 2 / 3, 1e-3 / 3, 0])

@@ -192,3 +192,10 @@ def test_gradient_checkpointing_changes_no_gradient(sd1: Path) -> None:
         assert (plain is None) == (recomputed is None)
         if plain is not None:
             torch.testing.assert_close(plain, recomputed)
+
+
+def test_the_resolution_without_loading(sd1: Path, sd2: Path, tmp_path: Path) -> None:
+    assert [models.resolution_of(str(base)) for base in (sd1, sd2)] == [16, 32]
+    for name in (str(tmp_path), "nobody/nothing", "../../etc"):
+        with pytest.raises(ModelError, match="its unet cannot be looked at"):
+            models.resolution_of(name)

@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,17 @@ def missing_class_images(directory: Path, count: int) -> int:
     return max(0, count - len(photos.list_photos(directory))) if Path(directory).is_dir() else count
 
 
+def cull_class_image(directory: Path, name: str) -> None:
+    """Delete one class image by its name; the next start makes another in its place, of another seed.
+
+    Raises PhotoError for a name that is not one of `photos.list_photos(directory)`.
+    """
+    for path in photos.list_photos(directory):
+        if path.name == name:
+            return path.unlink(missing_ok=True)  # gone already is as well
+    raise PhotoError(f"There is no class image called {photos.safe_name(name)}.")
+
+
 def class_images_directory(
     root: Path,
     *,
@@ -209,8 +221,15 @@ def _fingerprint(model: str) -> str:
     if not folder.is_dir():
         return model
     places = (folder, *(folder / part for part in models.WEIGHTED_PARTS))
+    files = sorted(file for place in places for file in place.glob("*.safetensors"))
+    return _hashed(folder, tuple((file, file.stat().st_size, file.stat().st_mtime_ns) for file in files))
+
+
+@lru_cache(maxsize=8)
+def _hashed(folder: Path, files: tuple[tuple[Path, int, int], ...]) -> str:
+    """Read once while sizes and times stay: a page that shows class images asks for their folder often."""
     digest = hashlib.sha256()
-    for file in sorted(file for place in places for file in place.glob("*.safetensors")):
+    for file, _, _ in files:
         with file.open("rb") as stream:
             digest.update(str(file.relative_to(folder)).encode())
             digest.update(hashlib.file_digest(stream, "sha256").digest())

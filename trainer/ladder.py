@@ -40,7 +40,7 @@ def next_rung(config: TrainingConfig, phase: str) -> Rung | None:
     """What to change after `config` ran out of memory in `phase`; None where nothing is left, or nothing would help."""
     if phase == "class_images":
         return _class_images(config)
-    return _training(config) if phase in ("encode", "train") else None
+    return _training(config) if phase in ("encode", "build", "train") else None
 
 
 def _class_images(config: TrainingConfig) -> Rung | None:

@@ -230,6 +230,7 @@ class Run:
             self.pipeline.unet,
             self.pipeline.text_encoder if config.train_text_encoder else None,
         )
+        self.phase("build")
         del self.pipeline
         models.free()
         set_seed(config.seed)  # LoRA starts alike, whether class images were made or found

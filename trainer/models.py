@@ -22,6 +22,7 @@ from diffusers.utils import (
     convert_unet_state_dict_to_peft,
 )
 from diffusers.utils import logging as diffusers_logging
+from huggingface_hub import hf_hub_download
 from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -192,6 +193,32 @@ def vae_factor(pipeline: StableDiffusionPipeline) -> int:
 def base_resolution(pipeline: StableDiffusionPipeline) -> int:
     """The side in pixels that the base was made for: `unet.config.sample_size` latents times the VAE's factor."""
     return int(pipeline.unet.config.sample_size) * vae_factor(pipeline)
+
+
+def resolution_of(pretrained_model_name_or_path: str, revision: str | None = None) -> int:
+    """`base_resolution` by the base's configs alone: nothing is loaded, and of a Hub model only these two small files.
+
+    Raises ModelError where they are not to be had.
+    """
+    unet, vae = (_part_config(pretrained_model_name_or_path, revision, part) for part in ("unet", "vae"))
+    try:
+        return int(unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1))
+    except (KeyError, TypeError) as error:
+        raise ModelError(
+            f"{pretrained_model_name_or_path}: its configs do not say its resolution."
+        ) from error
+
+
+def _part_config(name: str, revision: str | None, part: str) -> dict[str, Any]:
+    try:
+        if not Path(name).is_dir():
+            file = Path(hf_hub_download(name, f"{part}/config.json", revision=revision))
+        else:
+            file = Path(name) / part / "config.json"
+        config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{name}: its {part} cannot be looked at: {_first_line(error)}") from error
+    return config
 
 
 def noise_scheduler(pipeline: StableDiffusionPipeline) -> DDPMScheduler:

@@ -15,6 +15,7 @@ PHASES = {
     "load": "Loading the base model",
     "class_images": "Making class images",
     "encode": "Reading the photos",
+    "build": "Setting up the training",
     "train": "Training",
     "save": "Saving",
     "verify": "Loading the result back, to compare it with the base",
@@ -82,8 +83,8 @@ class Progress:
                 self._enter("class_images", event.get("done", 0), total)
                 if "done" in event:
                     self._pace(event["time"])
-            case {"event": "phase", "phase": "encode"}:
-                self._enter("encode", 0, None)
+            case {"event": "phase", "phase": "encode" | "build" as phase}:
+                self._enter(phase, 0, None)
             case {"event": "phase", "phase": phase}:  # save, verify: the steps stay in view
                 self._enter(phase, self.step, self.total)
             case {"event": "step", "step": step, "total": total, "loss": loss, "steps_per_second": rate}:
