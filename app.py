@@ -5,7 +5,9 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -13,39 +15,56 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 import gradio as gr
 from starlette.middleware import Middleware
 
+from trainer.errors import TrainerError
+from trainer.jobs import Jobs
 from trainer.ui import access, catalogue, theme
+from trainer.ui.dataset import Dataset
 from trainer.ui.generate import Generate
-from trainer.ui.studio import Studio
+from trainer.ui.share import Share
+from trainer.ui.studio import NEW, NEW_TITLE, Studio
+from trainer.ui.train import Train
+from trainer.workspace import Workspace, read_title
 
 HERE = Path(__file__).parent
 UPLOAD_LIMIT = "100mb"  # a file
 KEEP_SECONDS = 24 * 3600  # uploads and pictures that no page shows any more
+QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+# gradio gives a handler what its js returns; whoever says no sends false
+ASK = "(name, sure) => [name, confirm('Delete this concept, its photos and what it learnt?')]"
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     """Read the command line, build the page, serve it until stopped."""
     given = arguments().parse_args(argv)
+    root = Path(given.root).resolve()
     os.chdir(HERE)  # the examples and the embedded base are named from here
     logging.getLogger("xformers").setLevel(logging.ERROR)
-    demo = build(studio(given))
+    try:
+        shared = studio(given, root)
+    except TrainerError as error:
+        print(error, file=sys.stderr)
+        return 1
     name, _, password = (given.login or "").partition(":")
-    demo.queue(max_size=64, default_concurrency_limit=4).launch(
-        server_name=given.host,
-        server_port=given.port,
-        share=given.share,
-        auth=(name, password) if given.login else None,
-        theme=theme.theme(),
-        css=theme.css(),
-        head='<meta name="viewport" content="width=device-width, initial-scale=1">',
-        favicon_path=str(theme.MARK),
-        app_kwargs={"middleware": [Middleware(access.VisitorCookie)]},
-        footer_links=["api", "settings"],
-        run_history=False,  # a token is typed on the Share tab
-        max_file_size=UPLOAD_LIMIT,
-        ssr_mode=False,
-        show_error=True,
-        enable_monitoring=False,
-    )
+    try:
+        build(shared).queue(max_size=64, default_concurrency_limit=4).launch(
+            server_name=given.host,
+            server_port=given.port,
+            share=given.share,
+            auth=(name, password) if given.login else None,
+            theme=theme.theme(),
+            css=theme.css(),
+            favicon_path=str(theme.MARK),
+            app_kwargs={"middleware": [Middleware(access.VisitorCookie)]},
+            footer_links=["api", "settings"],
+            run_history=False,  # a token is typed on the Share tab
+            max_file_size=UPLOAD_LIMIT,
+            ssr_mode=False,
+            show_error=True,
+            enable_monitoring=False,
+        )
+    finally:
+        shared.jobs.close()
+    return 0
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -60,17 +79,22 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--login", metavar="NAME:PASSWORD", help="ask for this login; whoever has it may train"
     )
-    parser.add_argument("--root", default="outputs/studio", help="folder of the concepts")
+    parser.add_argument("--root", default=str(HERE / "outputs/studio"), help="folder of the concepts")
     parser.add_argument("--base", default=None, help="base model: a folder, or a name on the Hub")
     return parser
 
 
-def studio(given: argparse.Namespace) -> Studio:
-    """The app that the command line and the environment ask for."""
+def studio(given: argparse.Namespace, root: Path) -> Studio:
+    """The app that the command line and the environment ask for. Raises ConceptError where `root` is in use."""
     gpu = on_gpu()
     who = access.from_surroundings(given.host, given.share, given.login, os.environ)
     base = given.base or (catalogue.STABLE_DIFFUSION if gpu else catalogue.TOYBOX)
-    return Studio(who, catalogue.Catalogue(base, any_base=gpu))
+    workspace = Workspace(root)
+
+    def own(owner: str) -> list[tuple[Path, str]]:
+        return [(folder, read_title(folder)) for folder in workspace.concepts(owner)]
+
+    return Studio(who, catalogue.Catalogue(base, gpu, own), workspace, Jobs(root))
 
 
 def on_gpu() -> bool:
@@ -83,17 +107,57 @@ def build(shared: Studio) -> gr.Blocks:
     with gr.Blocks(
         title="DreamBooth Studio", delete_cache=(3600, KEEP_SECONDS), analytics_enabled=False
     ) as demo:
-        gr.HTML(
-            f'<header class="masthead">{theme.MARK.read_text()}<div><h1>DreamBooth Studio</h1>'
-            "<p>Teach a picture model your teddy bear, then send it anywhere.</p></div></header>",
-            padding=False,
-        )
-        with gr.Tabs(elem_id="tabs"), gr.Tab("Generate", id="generate"):
-            generate = Generate(shared)
-            generate.build()
+        with gr.Row(elem_classes="top"):
+            gr.HTML(
+                f'<header class="masthead">{theme.MARK.read_text()}<div><h1>DreamBooth Studio</h1>'
+                "<p>Teach a picture model your teddy bear, then send it anywhere.</p></div></header>",
+                padding=False,
+            )
+            current = gr.Dropdown(
+                [(NEW_TITLE, NEW)],
+                value=NEW,
+                label="Working on",
+                visible=False,
+                elem_id="current",
+                filterable=False,
+            )
+        generate, dataset, train, share = Generate(shared), Dataset(shared), Train(shared), Share(shared)
+        with gr.Tabs(elem_id="tabs") as tabs:
+            with gr.Tab("Generate", id="generate") as generating:
+                generate.build()
+            with gr.Tab("Dataset", id="dataset"):
+                dataset.build(current)
+            with gr.Tab("Train", id="train") as training:
+                train.build(current)
+            with gr.Tab("Share", id="share") as sharing:
+                share.build(current)
+        of_train = [train.why, *train.looked()]
+
+        opening = demo.load(partial(newest, shared), None, current, **QUIET)
+        opening.then(dataset.show, current, dataset.shown(), **QUIET)
         handler, outputs = generate.on_load()
-        demo.load(handler, None, outputs, queue=False, show_progress="hidden", api_visibility="private")
+        demo.load(handler, None, outputs, **QUIET)
+        current.input(dataset.show, current, dataset.shown(), **QUIET)
+        current.input(train.show, current, of_train, **QUIET)
+        current.input(share.show, current, share.shown(), **QUIET)
+        generating.select(generate.choices, generate.concept, generate.concept, **QUIET)
+        training.select(train.show, current, of_train, **QUIET)
+        sharing.select(share.show, current, share.shown(), **QUIET)
+        train.use.click(generate.take, current, [generate.concept, *generate.chosen()], **QUIET).then(
+            lambda: gr.Tabs(selected="generate"), None, tabs, **QUIET
+        )
+        sure = gr.Checkbox(False, visible=False)
+        train.delete.click(train.remove, [current, sure], [current, train.why], js=ASK, **QUIET).then(
+            train.look, [current, train.seen], train.looked(), **QUIET
+        ).then(dataset.show, current, dataset.shown(), **QUIET)
     return demo
+
+
+def newest(shared: Studio, request: gr.Request) -> gr.Dropdown:
+    """A fresh page works on what the visitor made last."""
+    owner = shared.access.visitor(request).owner
+    folders = shared.workspace.concepts(owner) if owner else []
+    return shared.working_on(owner, folders[0].name if folders else NEW)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,10 @@ class Dataset:
         self.current = current
         with gr.Row(elem_classes="bench"):
             with gr.Column(scale=5, min_width=320, elem_classes="tools"):
-                gr.HTML(heading("Bring photos", "A handful of good ones teach more than many poor ones."), padding=False)
+                gr.HTML(
+                    heading("Bring photos", "A handful of good ones teach more than many poor ones."),
+                    padding=False,
+                )
                 self.kind = gr.Radio(KINDS, value="object", label="What is it to learn?", elem_id="kind")
                 self.files = gr.File(
                     label="Drop photos, or a zip of them",
@@ -65,7 +68,9 @@ class Dataset:
                     height=150,
                     elem_id="photos",
                 )
-                self.example = gr.Button("Load the example: eight photos of a bear", elem_id="example", size="sm")
+                self.example = gr.Button(
+                    "Load the example: eight photos of a bear", elem_id="example", size="sm"
+                )
                 with gr.Column(elem_classes="more"):
                     self._words()
             with gr.Column(scale=8, min_width=320, elem_classes="stage"):
@@ -105,17 +110,26 @@ class Dataset:
             (self.files.upload, self.bring, [self.files]),
             (self.example.click, self.bring_example, []),
         ):
-            trigger(handler, [*first, self.current, *said], [self.current, *said, *shown, self.files], **quiet).then(
-                self.look_for_text, self.current, shown, **quiet
-            )
+            trigger(
+                handler, [*first, self.current, *said], [self.current, *said, *shown, self.files], **quiet
+            ).then(self.look_for_text, self.current, shown, **quiet)
         self.read_text.click(self.look_for_text, self.current, shown, **quiet)
         for html in (self.cards, self.gate):
             html.submit(self.mend, self.current, shown, queue=False, **quiet)
-        self.kind.input(self.say, [self.current, *said], [self.gate, self.cards, self.read_text], queue=False, **quiet)
+        self.kind.input(
+            self.say, [self.current, *said], [self.gate, self.cards, self.read_text], queue=False, **quiet
+        )
         for field in (self.title, self.noun, self.identifier):
-            field.blur(self.say, [self.current, *said], [self.gate, self.cards, self.read_text], queue=False, **quiet)
+            field.blur(
+                self.say, [self.current, *said], [self.gate, self.cards, self.read_text], queue=False, **quiet
+            )
         self.check.click(
-            self.check_word, [self.identifier, self.noun], self.word, concurrency_id=GPU, concurrency_limit=1, **quiet
+            self.check_word,
+            [self.identifier, self.noun],
+            self.word,
+            concurrency_id=GPU,
+            concurrency_limit=1,
+            **quiet,
         )
         self.word.submit(self.take_word, None, self.identifier, queue=False, **quiet)
         self._endpoint()
@@ -143,7 +157,13 @@ class Dataset:
         if found is None:
             return ["object", "", "", "sks", self.nothing("object"), "", gr.Button(visible=False)]
         said = draft.read(found)
-        return [said.kind, read_title(found), said.class_noun, said.identifier, *self._review(found, said.kind)]
+        return [
+            said.kind,
+            read_title(found),
+            said.class_noun,
+            said.identifier,
+            *self._review(found, said.kind),
+        ]
 
     def _find(self, name: str, request: gr.Request) -> Path | None:
         owner = self.studio.access.visitor(request).owner
@@ -172,7 +192,9 @@ class Dataset:
         same = [gr.skip()] * 5
         try:
             owner = self.studio.access.visitor(request).home()
-            folder = self._find(name, request) or self.studio.workspace.create(owner, title or noun or "My concept")
+            folder = self._find(name, request) or self.studio.workspace.create(
+                owner, title or noun or "My concept"
+            )
             draft.write(folder, Draft(kind, noun, word), title)  # type: ignore[arg-type]
             reading = telling(lambda tell, stop: self._import(uploads, folder, tell))
             for done, total in reading:
@@ -290,12 +312,16 @@ class Dataset:
                         yield said
                     else:
                         done, total = told
-                        yield said + progress("Having the base paint it", done, total, f"step {done} of {total}")
+                        yield said + progress(
+                            "Having the base paint it", done, total, f"step {done} of {total}"
+                        )
         except TrainerError as error:
             yield notice(str(error), "error")
 
     def _look_at_word(self, word: str, noun: str, tell: Tell, stop: threading.Event) -> None:
-        from trainer import identifier  # here, not above: it reads a vocabulary and, for the pictures, imports torch
+        from trainer import (
+            identifier,
+        )  # here, not above: it reads a vocabulary and, for the pictures, imports torch
 
         base = self.studio.catalogue.base
         tokenizer = identifier.load_tokenizer(base)
@@ -305,10 +331,16 @@ class Dataset:
         if report.verdict == "refused":
             return
         if not noun.strip():
-            tell(said + notice("Name the class noun too, and the base's own pictures are shown here.", "info"))
+            tell(
+                said + notice("Name the class noun too, and the base's own pictures are shown here.", "info")
+            )
             return
         seen = identifier.painted(
-            painting.loaded(base), word, noun, on_step=lambda done, total: tell((done, total)), should_stop=stop.is_set
+            painting.loaded(base),
+            word,
+            noun,
+            on_step=lambda done, total: tell((done, total)),
+            should_stop=stop.is_set,
         )
         rows = (
             (f"“{word}” alone", seen.bare),
@@ -368,7 +400,9 @@ class Dataset:
             self._import(uploads, folder, lambda told: None)
             if words:
                 photos.check_words(folder / PHOTOS)
-            report = photos.review(folder / PHOTOS, self.studio.resolution(), "style" if kind == "style" else "object")
+            report = photos.review(
+                folder / PHOTOS, self.studio.resolution(), "style" if kind == "style" else "object"
+            )
         except TrainerError as error:
             raise refused(error) from None
         told: dict[str, Any] = json.loads(json.dumps(report.as_dict(), default=str))
@@ -379,7 +413,7 @@ def gate_html(report: SetReport) -> str:
     """The set's verdict: one word, then what each check came to."""
     checks = "".join(
         f'<li class="{state.replace(" ", "-").replace("refused", "bad")}">'
-        f'<span>{escape(CHECK_NAMES.get(name, name))}</span><em>{escape(_state(state))}</em></li>'
+        f"<span>{escape(CHECK_NAMES.get(name, name))}</span><em>{escape(_state(state))}</em></li>"
         for name, state in report.checks.items()
     )
     findings = "".join(_finding(finding, "the set") for finding in report.findings)
@@ -409,9 +443,11 @@ def _finding(finding: verdicts.Finding, what: str) -> str:
         again = _button("undismiss", finding.id, "Count it again", f"count again: {finding.text}")
         return f'<li class="dismissed"><p><s>{escape(finding.text)}</s></p><div>{again}</div></li>'
     stored = finding.id.rpartition(":")[0]
-    buttons = "".join(_button(each, stored, BUTTONS[each], f"{BUTTONS[each]}: {what}") for each in finding.remedies)
+    buttons = "".join(
+        _button(each, stored, BUTTONS[each], f"{BUTTONS[each]}: {what}") for each in finding.remedies
+    )
     fatal = finding.code in ("none", "unreadable", "tiny", "extreme")
-    fine = "" if fatal else _button("dismiss", finding.id, "It’s fine", f"dismiss: {finding.text[:60]}")
+    fine = "" if fatal else _button("dismiss", finding.id, "It is fine", f"dismiss: {finding.text[:60]}")
     text = finding.text[:1].upper() + finding.text[1:]
     return f"<li><p>{escape(text)}</p><div>{buttons}{fine}</div></li>"
 
@@ -453,8 +489,12 @@ def _card(photo: verdicts.PhotoReport, directory: Path, side: int, *, center_cro
     strip = f'<div class="strip">{"".join(picture(each, "") for each in others)}</div>' if others else ""
     findings = "".join(_finding(finding, photo.name) for finding in photo.findings)
     notes = "".join(f"<li class='note'><p>{escape(note)}</p></li>" for note in photo.notes)
-    undo = _button("restore", photo.key, "As it was", f"undo what was done to {photo.name}") if photo.remedies else ""
-    size = f"{photo.width} × {photo.height} px" if photo.width else ""
+    undo = (
+        _button("restore", photo.key, "As it was", f"undo what was done to {photo.name}")
+        if photo.remedies
+        else ""
+    )
+    size = f"{photo.width} x {photo.height} px" if photo.width else ""
     return (
         f'<li class="card {photo.verdict}">{main}{strip}<div class="body"><h3>{escape(photo.name)}</h3>'
         f'<p class="facts"><span class="verdict">{VERDICTS[photo.verdict]}</span> {size}</p>'

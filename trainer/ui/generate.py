@@ -18,7 +18,7 @@ import gradio as gr
 
 from trainer import metadata
 from trainer.config import MAX_PROMPT_CHARACTERS, GenerationConfig, generation_config
-from trainer.errors import ConfigError, TrainerError
+from trainer.errors import BusyError, ConfigError, TrainerError
 from trainer.ui import painting
 from trainer.ui.access import on_zero_gpu
 from trainer.ui.catalogue import Choice
@@ -236,6 +236,17 @@ class Generate:
 
     def _wire(self) -> None:
         told = [self.stage, self.gallery, self.after, self.link, self.start, self.cancel]
+        # Others may be ahead in the queue: that is said at once, past the queue.
+        gr.on(
+            [self.start.click, self.prompt.submit],
+            lambda: progress("Waiting for a turn", 0, 0),
+            None,
+            self.stage,
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+            trigger_mode="once",
+        )
         asked_for = [self.concept, self.beside, *self.settings.values()]
         gr.on(
             [self.start.click, self.prompt.submit],
@@ -253,7 +264,7 @@ class Generate:
         )
         self.prompt.focus(painting.warm, queue=False, show_progress="hidden", api_visibility="private")
         self.concept.input(
-            self.choose, self.concept, [self.prompt, self.chip, self.examples, self.stage, self.gallery, self.after],
+            self.choose, self.concept, self.chosen(),
             queue=False, show_progress="hidden", api_visibility="private",
         )  # fmt: skip
         self.chip.click(
@@ -331,6 +342,21 @@ class Generate:
             *word_and_samples(chosen),
             *(values.get(name, chosen.prompts[0] if name == "prompt" else gr.skip()) for name in SETTINGS),
         ]
+
+    def choices(self, key: str, request: gr.Request) -> gr.Dropdown:
+        """The concepts as they are now: another may have been trained since the page was opened."""
+        found = self.studio.catalogue.choices(self.studio.access.visitor(request).owner)
+        there = key in [choice.key for choice in found] or self.studio.catalogue.any_base
+        chosen = key if there else found[0].key
+        return gr.Dropdown([(choice.title, choice.key) for choice in found], value=chosen)
+
+    def take(self, key: str, request: gr.Request) -> tuple[Any, ...]:
+        """Paint with the concept that was just trained."""
+        return self.choices(key, request), *self.choose(key, request)
+
+    def chosen(self) -> list[Any]:
+        """What `choose` fills in."""
+        return [self.prompt, self.chip, self.examples, self.stage, self.gallery, self.after]
 
     def choose(self, key: str, request: gr.Request) -> tuple[Any, ...]:
         """Another concept: its word, its prompts, its photos."""
@@ -410,7 +436,7 @@ class Generate:
         config = asked(values | {"concept": key or "-"})
         choice = self.studio.catalogue.find(key, self.studio.access.visitor(request).owner)
         if taken := self.studio.busy():
-            raise ConfigError(taken)
+            raise BusyError(taken)
         return choice, config
 
     def _painted(
@@ -421,7 +447,7 @@ class Generate:
         pace, sheet = Pace(len(wanted)), Sheet(titles, wanted[0][1].num_samples)
         finished: list[tuple[str, Any]] = []
         label, said = "Waking the model", 0.0
-        with closing(self.paint([config for _, config in wanted])) as told:
+        with self.studio.device(), closing(self.paint([config for _, config in wanted])) as told:
             for item in told:
                 match item:
                     case painting.Step():
@@ -485,9 +511,10 @@ class Generate:
             choice, config = self._asked(concept, values, request)
             wanted = jobs(config, choice, beside_the_base)
             finished: list[tuple[str, Any]] = []
-            for item in self.paint([each for _, each in wanted]):
-                if isinstance(item, painting.Done):
-                    finished.append((wanted[item.run][0], item.images))
+            with self.studio.device():
+                for item in self.paint([each for _, each in wanted]):
+                    if isinstance(item, painting.Done):
+                        finished.append((wanted[item.run][0], item.images))
             with tempfile.TemporaryDirectory() as directory:
                 yield captioned(finished, wanted, concept, Path(directory))
         except TrainerError as error:

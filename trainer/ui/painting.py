@@ -75,9 +75,7 @@ def paint(configs: Sequence[GenerationConfig]) -> Generator[Told, None, None]:
     yield from telling(work)
 
 
-def _paint_one(
-    run: int, config: GenerationConfig, tell: Tell, stop: threading.Event
-) -> None:
+def _paint_one(run: int, config: GenerationConfig, tell: Tell, stop: threading.Event) -> None:
     if stop.is_set():
         return
     from trainer import generation, sampling
