@@ -5,7 +5,6 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +132,7 @@ def build(shared: Studio) -> gr.Blocks:
                 share.build(current)
         of_train = [train.why, *train.looked()]
 
-        opening = demo.load(partial(newest, shared), None, current, **QUIET)
+        opening = demo.load(shared.newest, None, current, **QUIET)
         opening.then(dataset.show, current, dataset.shown(), **QUIET)
         handler, outputs = generate.on_load()
         demo.load(handler, None, outputs, **QUIET)
@@ -151,13 +150,6 @@ def build(shared: Studio) -> gr.Blocks:
             train.look, [current, train.seen], train.looked(), **QUIET
         ).then(dataset.show, current, dataset.shown(), **QUIET)
     return demo
-
-
-def newest(shared: Studio, request: gr.Request) -> gr.Dropdown:
-    """A fresh page works on what the visitor made last."""
-    owner = shared.access.visitor(request).owner
-    folders = shared.workspace.concepts(owner) if owner else []
-    return shared.working_on(owner, folders[0].name if folders else NEW)
 
 
 if __name__ == "__main__":

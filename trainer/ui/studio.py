@@ -51,6 +51,12 @@ class Studio:
             )
         return visitor.refusal
 
+    def newest(self, request: gr.Request) -> gr.Dropdown:
+        """A fresh page works on what its visitor made last."""
+        owner = self.access.visitor(request).owner
+        folders = self.workspace.concepts(owner) if owner else []
+        return self.working_on(owner, folders[0].name if folders else NEW)
+
     def working_on(self, owner: str | None, name: str = NEW) -> gr.Dropdown:
         """The visitor's concepts to choose from, `name` being chosen; hidden while there are none."""
         folders = self.workspace.concepts(owner) if owner else []
