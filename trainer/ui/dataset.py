@@ -447,7 +447,9 @@ def _finding(finding: verdicts.Finding, what: str) -> str:
         _button(each, stored, BUTTONS[each], f"{BUTTONS[each]}: {what}") for each in finding.remedies
     )
     fatal = finding.code in ("none", "unreadable", "tiny", "extreme")
-    fine = "" if fatal else _button("dismiss", finding.id, "It is fine", f"dismiss: {finding.text[:60]}")
+    fine = (
+        "" if fatal else _button("dismiss", finding.id, "That\u2019s fine", f"dismiss: {finding.text[:60]}")
+    )
     text = finding.text[:1].upper() + finding.text[1:]
     return f"<li><p>{escape(text)}</p><div>{buttons}{fine}</div></li>"
 

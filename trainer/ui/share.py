@@ -18,6 +18,7 @@ from trainer.ui.studio import NEW, Studio, endpoint, refused
 from trainer.ui.theme import empty, heading, notice, progress
 from trainer.workspace import read_title
 
+NOT_YET = "Zip and Push come on when a concept is trained."
 PHASES = {
     "paint": "Painting pictures for the card",
     "login": "Asking the Hub who this token is",
@@ -88,7 +89,7 @@ class Share:
             self.cancel = gr.Button(
                 "Cancel", size="lg", interactive=False, elem_id="cancel-push", scale=1, min_width=96
             )
-        self.why = gr.HTML("", elem_id="share-why", padding=False)
+        self.why = gr.HTML(notice(NOT_YET, "info"), elem_id="share-why", padding=False)
 
     def _wire(self) -> None:
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -140,7 +141,7 @@ class Share:
     def _finished(self, name: str, request: gr.Request) -> Path:
         """A finished concept of this visitor's. Raises TrainerError, saying what is to be done first."""
         if not name or name == NEW:
-            raise ConceptError("Zip and Push come on when a concept is trained.")
+            raise ConceptError(NOT_YET)
         folder = self.studio.workspace.find(self.studio.access.visitor(request).home(), name)
         if self.studio.jobs.snapshot(folder).state in ("queued", "running", "stopping"):
             raise ConceptError("It is being trained; share it when that is done.")

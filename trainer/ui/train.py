@@ -25,7 +25,8 @@ from trainer.ui.theme import empty, heading, notice, picture, progress, time_lef
 from trainer.workspace import read_title
 
 LOOK_SECONDS = 2  # between two looks of a page at a running job
-MAIN = ("max_train_steps", "learning_rate", "num_class_images")
+MAIN = {"max_train_steps": "Steps", "learning_rate": "Learning rate", "num_class_images": "Class images"}
+NO_PHOTOS = "Start comes on when there are photos: bring some on the Dataset tab."
 # What the app decides: places on its own disk, and the prompts, which the Dataset tab asks for.
 OWN = {
     "instance_data_dir", "instance_prompt", "class_data_dir", "class_prompt", "concepts_list", "output_dir",
@@ -78,7 +79,7 @@ class Train:
                     self.stop = gr.Button(
                         "Stop", size="lg", interactive=False, elem_id="stop", scale=1, min_width=96
                     )
-                self.why = gr.HTML("", elem_id="why", padding=False)
+                self.why = gr.HTML(notice(NO_PHOTOS, "info"), elem_id="why", padding=False)
                 with gr.Column(elem_classes="more"):
                     self._settings()
             with gr.Column(scale=8, min_width=320, elem_classes="stage"):
@@ -119,8 +120,8 @@ class Train:
             value = {"value": first[name]} if name in first else {}
             self.settings[name] = control(TrainingConfig, name, elem_id=f"train-{name}", **value, **changes)
 
-        for name in MAIN:
-            add(name)
+        for name, title in MAIN.items():
+            add(name, label=title)
         self.cost = gr.HTML("", elem_id="cost", padding=False)
         self.measure = gr.Button("How long will it take?", size="sm", elem_id="measure")
         with gr.Accordion("Advanced", open=False, elem_id="train-advanced"):
@@ -179,7 +180,7 @@ class Train:
             return reason
         folder = self._find(name, request)
         if folder is None:
-            return "Start comes on when there are photos: bring some on the Dataset tab."
+            return NO_PHOTOS
         if self.studio.jobs.snapshot(folder).state in ("queued", "running", "stopping"):
             return None
         try:
