@@ -93,21 +93,23 @@ class Access:
         return f"{name} is not on this studio's list of trainers: duplicate the Space, or ask its owner to add you."
 
 
-def _hugging_face_account(request: gr.Request) -> str | None:
-    """The name in gradio's session, which it signs and fills only after Hugging Face has vouched for it."""
+def _login(request: gr.Request) -> dict[str, Any]:
+    """What Hugging Face has vouched for, in the session that gradio signs; empty without, or once it has expired."""
     raw = getattr(request, "request", None)
     session: Mapping[str, Any] = raw.scope.get("session", {}) if raw is not None else {}
-    login = session.get("oauth_info") or {}
-    if float(login.get("expires_at", 0)) < time.time():
-        return None
-    return login.get("userinfo", {}).get("preferred_username")
+    login: dict[str, Any] = session.get("oauth_info") or {}
+    return login if float(login.get("expires_at", 0)) > time.time() else {}
+
+
+def _hugging_face_account(request: gr.Request) -> str | None:
+    name = _login(request).get("userinfo", {}).get("preferred_username")
+    return str(name) if name else None
 
 
 def hugging_face_token(request: gr.Request) -> str | None:
     """The access token of whoever is logged in with Hugging Face."""
-    if _hugging_face_account(request) is None:
-        return None
-    return str(request.request.scope["session"]["oauth_info"]["access_token"])
+    token = _login(request).get("access_token")
+    return str(token) if token else None
 
 
 def from_surroundings(host: str, share: bool, login: str | None, surroundings: Mapping[str, str]) -> Access:

@@ -474,7 +474,7 @@ class Generate:
 
     def _endpoint(self) -> None:
         with gr.Row(visible=False):
-            inputs = [
+            inputs: list[gr.components.Component] = [
                 gr.Textbox(label="prompt"),
                 gr.Textbox(self.studio.catalogue.choices(None)[0].key, label="concept"),
             ]

@@ -40,7 +40,8 @@ class Studio:
 
     def resolution(self) -> int | None:
         """The side in px that the base was made for, where that is known without loading it."""
-        return _resolution(self.catalogue.base)
+        side: int | None = _resolution(self.catalogue.base)
+        return side
 
     def why_not_train(self, visitor: Visitor) -> str | None:
         """Why this visitor cannot train here, or None."""
