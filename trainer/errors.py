@@ -27,3 +27,15 @@ class ConceptError(TrainerError):
 
 class TrainingError(TrainerError):
     """Training cannot go on: the loss is not finite, the disk is full, memory ran out."""
+
+
+class HubError(TrainerError):
+    """A push to the Hub failed. `cause` names the kind: "unauthorized", "stalled", ..., for who wants to react to it."""
+
+    def __init__(self, cause: str, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class RepositoryExistsError(HubError):
+    """Something else is in the repository; to be overwritten only where the user says so."""
