@@ -14,9 +14,9 @@ LAYERS = (
     {"fields", "optimizers", "verdicts"},
     {"config"},
     {"flags", "photos", "models", "concept", "metadata", "faults", "presets"},
-    {"checkpoint", "dataset", "sampling", "finish", "reports", "workspace", "snapshots"},
-    {"batches", "learner", "previews", "generation", "ladder"},
-    {"preparation", "evaluation"},
+    {"checkpoint", "dataset", "sampling", "finish", "reports", "workspace", "snapshots", "card"},
+    {"batches", "learner", "previews", "generation", "ladder", "bundle"},
+    {"preparation", "evaluation", "showcase", "uploader", "hub"},
     {"objective", "memory"},
     {"loop"},
     {"jobs"},
@@ -39,8 +39,13 @@ WITHOUT_TORCH = {
     "snapshots",
     "presets",
     "jobs",
+    "card",
+    "bundle",
+    "uploader",
+    "hub",
     "__main__",
 }
+SHARING = {"card", "bundle", "showcase", "uploader", "hub"}
 HEAVY = {"torch", "diffusers", "transformers", "accelerate", "peft", "bitsandbytes", "xformers"}
 
 
@@ -89,6 +94,17 @@ def test_imports_go_downwards_only(path: Path) -> None:
 
 def test_only_the_loop_imports_accelerate() -> None:
     assert [path.stem for path in sources() if "accelerate" in packages(path)] == ["loop"]
+
+
+def test_only_the_uploader_writes_to_the_hub() -> None:
+    """Whoever has no HfApi can write nothing; the others look a card or a login up."""
+    writing = {path.stem for path in sources() if any("HfApi" in name for name in imports(path))}
+    assert writing == {"uploader"}
+
+
+def test_training_knows_nothing_of_sharing() -> None:
+    below = [path for path in sources() if LAYER[path.stem] <= LAYER["loop"] and path.stem not in SHARING]
+    assert {path.stem for path in below if ours(path) & SHARING} == set()
 
 
 def test_what_must_be_light_imports_nothing_heavy() -> None:

@@ -301,19 +301,42 @@ def load_concept(
             if folder.is_dir():
                 raise
             raise ConceptError(f"there is no such concept, and no such model: {error}") from error
-    return pipeline.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return pipeline.to(_device(device))
+
+
+def load_base(
+    directory: str | Path,
+    *,
+    torch_dtype: torch.dtype = torch.float32,
+    device: str | torch.device | None = None,
+) -> StableDiffusionPipeline:
+    """The pipeline of the base that a concept was trained on, as its settings name it.
+
+    Raises ConceptError where there is no concept, ModelError where the base cannot be loaded.
+    """
+    return _load_base(Path(directory), torch_dtype).to(_device(device))
+
+
+def _device(device: str | torch.device | None) -> str | torch.device:
+    return device or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _load_base(folder: Path, torch_dtype: torch.dtype) -> StableDiffusionPipeline:
+    settings = concept.read_settings(folder)["config"]
+    options = ("revision", "variant", "pretrained_vae_name_or_path", "tokenizer_name")
+    return models.load_pipeline(
+        str(settings["pretrained_model_name_or_path"]),
+        torch_dtype=torch_dtype,
+        **{option: settings.get(option) for option in options},
+    )
 
 
 def _load_lora(folder: Path, torch_dtype: torch.dtype) -> StableDiffusionPipeline:
-    settings = concept.read_settings(folder)["config"]
-    base = str(settings["pretrained_model_name_or_path"])
-    options = ("revision", "variant", "pretrained_vae_name_or_path", "tokenizer_name")
-    pipeline = models.load_pipeline(
-        base, torch_dtype=torch_dtype, **{option: settings.get(option) for option in options}
-    )
+    pipeline = _load_base(folder, torch_dtype)
     try:
         _load_adapters(pipeline, folder)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        base = concept.read_settings(folder)["base"]
         reason = str(error).strip().splitlines()[0]
         raise ConceptError(
             f"{folder}: its {concept.LORA_FILE} does not fit its base {base}: {reason}"
