@@ -4,6 +4,7 @@ import json
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from html import escape
 from io import BytesIO
@@ -192,20 +193,31 @@ class Dataset:
         same = [gr.skip()] * 5
         try:
             owner = self.studio.access.visitor(request).home()
-            folder = self._find(name, request) or self.studio.workspace.create(
-                owner, title or noun or "My concept"
-            )
-            draft.write(folder, Draft(kind, noun, word), title)  # type: ignore[arg-type]
-            reading = telling(lambda tell, stop: self._import(uploads, folder, tell))
-            for done, total in reading:
-                bar = progress("Reading the photos", done, total, f"{done} of {total}")
-                yield [*same, bar, gr.skip(), gr.skip(), gr.skip()]
+            with self._concept(owner, name, title or noun) as folder:
+                draft.write(folder, Draft(kind, noun, word), title)  # type: ignore[arg-type]
+                reading = telling(lambda tell, stop: self._import(uploads, folder, tell))
+                for done, total in reading:
+                    bar = progress("Reading the photos", done, total, f"{done} of {total}")
+                    yield [*same, bar, gr.skip(), gr.skip(), gr.skip()]
         except TrainerError as error:
             yield [*same, notice(str(error), "error"), gr.skip(), gr.skip(), None]
             return
         said_now = [kind, read_title(folder), noun, word]
         current = self.studio.working_on(owner, folder.name)
         yield [current, *said_now, *self._review(folder, kind), None]
+
+    @contextmanager
+    def _concept(self, owner: str, name: str, title: str) -> Iterator[Path]:
+        """The owner's concept of that name, or a new one, which goes again where nothing could be brought into it."""
+        if name and name != NEW:
+            yield self.studio.workspace.find(owner, name)
+            return
+        folder = self.studio.workspace.create(owner, title or "My concept")
+        try:
+            yield folder
+        except TrainerError:
+            self.studio.jobs.delete(folder)
+            raise
 
     def _import(self, uploads: Sequence[photos.Upload], folder: Path, tell: Tell) -> None:
         there = len(photos.list_photos(folder / PHOTOS)) if (folder / PHOTOS).is_dir() else 0
@@ -391,13 +403,10 @@ class Dataset:
         """
         try:
             owner = self.studio.access.visitor(request).home()
-            if concept:
-                folder = self.studio.workspace.find(owner, concept)
-            else:
-                folder = self.studio.workspace.create(owner, title or class_noun or "My concept")
-            draft.write(folder, Draft(kind, class_noun, identifier), title)  # type: ignore[arg-type]
-            uploads = [photos.Upload(Path(file), Path(file).name) for file in files or []]
-            self._import(uploads, folder, lambda told: None)
+            with self._concept(owner, concept, title or class_noun) as folder:
+                draft.write(folder, Draft(kind, class_noun, identifier), title)  # type: ignore[arg-type]
+                uploads = [photos.Upload(Path(file), Path(file).name) for file in files or []]
+                self._import(uploads, folder, lambda told: None)
             if words:
                 photos.check_words(folder / PHOTOS)
             report = photos.review(
