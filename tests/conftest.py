@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +148,44 @@ def class_photos(tmp_path: Path) -> Path:
     for index in range(4):
         draw_photo(100 + index, (32, 32)).save(directory / f"{index:03d}.png")
     return directory
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, sd1: Path) -> Path:
+    """Folder with two finished concepts, `full` and `lora`, with their photos, checkpoints and logs. Do not write."""
+    from trainer import loop
+    from trainer.config import training_config
+
+    root = tmp_path_factory.mktemp("finished")
+    (root / "photos").mkdir()
+    for index in range(3):
+        exif = Image.Exif()
+        exif[0x013B] = "Alice at home"  # the tag Artist
+        draw_photo(index, (40, 40)).save(root / "photos" / f"IMG <{index}>.jpg", exif=exif)
+    for method in ("full", "lora"):
+        config = training_config(
+            method=method,
+            rank=2,
+            pretrained_model_name_or_path=str(sd1),
+            instance_data_dir=str(root / "photos"),
+            instance_prompt="a photo of sks dog",
+            learning_rate=1e-3,
+            train_batch_size=1,
+            max_train_steps=1,
+            checkpointing_steps=1,
+            output_dir=str(root / method),
+        )
+        loop.train(config, lambda event: None)
+    return root
+
+
+@pytest.fixture
+def full(finished: Path, tmp_path: Path) -> Path:
+    """A finished concept of one's own: a pipeline."""
+    return Path(shutil.copytree(finished / "full", tmp_path / "full"))
+
+
+@pytest.fixture
+def lora(finished: Path, tmp_path: Path) -> Path:
+    """A finished concept of one's own: a LoRA."""
+    return Path(shutil.copytree(finished / "lora", tmp_path / "lora"))

@@ -14,9 +14,9 @@ LAYERS = (
     {"fields", "optimizers", "verdicts"},
     {"config"},
     {"flags", "photos", "models", "concept", "metadata", "faults", "presets"},
-    {"checkpoint", "dataset", "sampling", "finish", "reports", "workspace", "snapshots"},
-    {"batches", "learner", "previews", "generation", "ladder"},
-    {"preparation", "evaluation"},
+    {"checkpoint", "dataset", "sampling", "finish", "reports", "workspace", "snapshots", "card"},
+    {"batches", "learner", "previews", "generation", "ladder", "bundle"},
+    {"preparation", "evaluation", "showcase", "uploader", "hub"},
     {"objective", "memory"},
     {"loop"},
     {"jobs"},
@@ -39,23 +39,37 @@ WITHOUT_TORCH = {
     "snapshots",
     "presets",
     "jobs",
+    "card",
+    "bundle",
+    "uploader",
+    "hub",
     "__main__",
 }
+SHARING = {"card", "bundle", "showcase", "uploader", "hub"}
 HEAVY = {"torch", "diffusers", "transformers", "accelerate", "peft", "bitsandbytes", "xformers"}
 
 
 def sources() -> list[Path]:
-    return sorted((ROOT / "trainer").rglob("*.py"))
+    return sorted((ROOT / "trainer").glob("*.py"))
+
+
+def pages() -> list[Path]:
+    return [*sorted((ROOT / "trainer/ui").glob("*.py")), ROOT / "app.py"]
 
 
 def imports(path: Path) -> set[str]:
     """Full names of what a file imports anywhere in it: 'trainer.config', 'torch.nn'."""
+    return imports_of(path.read_text(encoding="utf-8"))
+
+
+def imports_of(source: str) -> set[str]:
+    """As `imports`, of a text."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path.name} has a relative import"
+            assert node.level == 0, f"a relative import of {node.module}"
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found
 
@@ -82,13 +96,37 @@ def test_only_the_loop_imports_accelerate() -> None:
     assert [path.stem for path in sources() if "accelerate" in packages(path)] == ["loop"]
 
 
+def test_only_the_uploader_writes_to_the_hub() -> None:
+    """Whoever has no HfApi can write nothing; the others look a card or a login up."""
+    writing = {path.stem for path in sources() if any("HfApi" in name for name in imports(path))}
+    assert writing == {"uploader"}
+
+
+def test_training_knows_nothing_of_sharing() -> None:
+    below = [path for path in sources() if LAYER[path.stem] <= LAYER["loop"] and path.stem not in SHARING]
+    assert {path.stem for path in below if ours(path) & SHARING} == set()
+
+
 def test_what_must_be_light_imports_nothing_heavy() -> None:
     heavy = {path.stem: packages(path) & HEAVY for path in sources() if path.stem in WITHOUT_TORCH}
     assert {name for name, found in heavy.items() if found} == set()
 
 
 def test_no_file_imports_gradio_but_the_app() -> None:
-    assert [path.name for path in sources() if "gradio" in packages(path) and path.parent.name != "ui"] == []
+    assert [path.name for path in sources() if "gradio" in packages(path)] == []
+    assert [path.name for path in sources() if "ui" in ours(path)] == []
+
+
+@pytest.mark.parametrize("path", pages(), ids=lambda path: path.stem)
+def test_a_page_imports_nothing_heavy_before_it_is_needed(path: Path) -> None:
+    """What is imported inside a function is imported when that is called, or by a type checker alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    at_once = {ast.unparse(node) for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))}
+    names = {name for line in at_once for name in imports_of(line)}
+    assert {name.split(".")[0] for name in names} & HEAVY == set()
+    mine = {name.split(".")[1] for name in names if name.startswith("trainer.")}
+    assert mine <= WITHOUT_TORCH | {"ui", "metadata"}
+    assert not ours(path) & {"loop", "__main__"}
 
 
 def test_nothing_imports_the_edges() -> None:

@@ -1,4 +1,4 @@
-"""`python -m trainer train | generate | check`, and the same under `accelerate launch -m trainer`."""
+"""`python -m trainer train | generate | check | push`, and the same under `accelerate launch -m trainer`."""
 
 import json
 import logging
@@ -12,16 +12,17 @@ from typing import Any, NoReturn, Self
 
 from tqdm import tqdm
 
-from trainer import flags
+from trainer import concept, flags
 from trainer.config import advice, check_instance_data, generation_config, training_config
-from trainer.errors import ConfigError, TrainerError
+from trainer.errors import ConfigError, HubError, RepositoryExistsError, TrainerError
 from trainer.fields import did_you_mean
 
-USAGE = """usage: python -m trainer train|generate|check ...
+USAGE = """usage: python -m trainer train|generate|check|push ...
 
   train      teach the base model a subject from a handful of photos
   generate   draw images of a concept
   check      one verdict for each photo of a folder
+  push       put a finished concept on the Hugging Face Hub
 
 python -m trainer train --help lists the settings."""
 
@@ -40,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "train": train,
         "generate": generate,
         "check": check,
+        "push": push,
     }
     try:
         if words[0] not in commands:
@@ -113,6 +115,56 @@ def check(argv: Sequence[str]) -> int:
             _print_verdict(photo.verdict, photo.name, photo.reasons + photo.notes)
         _print_verdict(report.verdict, f"{report.distinct} distinct photos", report.reasons + report.notes)
     return int("refused" in (report.verdict, *(photo.verdict for photo in report.photos)))
+
+
+def push(argv: Sequence[str]) -> int:
+    """Pushes a concept to the Hub, with pictures for its card, and prints its address."""
+    arguments = flags.push_parser().parse(argv)
+
+    from huggingface_hub import get_token  # here, not above: --help need not wait for it
+
+    from trainer import bundle, hub
+
+    hub.check_repo_id(arguments.repo_id)
+    token = hub.checked_token(get_token() or "")
+    with stop_on_signals() as stopped_by, tqdm(dynamic_ncols=True, disable=None, leave=False) as bar:
+
+        def show(phase: str, done: int, total: int) -> None:
+            bar.total = total or None
+            bar.set_description(phase, refresh=False)
+            bar.update(done - bar.n)
+
+        def should_stop() -> bool:
+            return bool(stopped_by())
+
+        if concept.has_weights(arguments.concept) and not bundle.has_current_pictures(arguments.concept):
+            from trainer import showcase  # here, not above: torch takes seconds
+
+            showcase.paint(
+                arguments.concept,
+                on_step=lambda done, total: show("pictures", done, total),
+                should_stop=should_stop,
+            )
+        try:
+            pushed = hub.push(
+                arguments.concept,
+                arguments.repo_id,
+                token,
+                private=not arguments.public,
+                include_photos=arguments.include_photos,
+                overwrite=arguments.overwrite,
+                on_progress=show,
+                should_stop=should_stop,
+            )
+        except RepositoryExistsError as error:
+            raise TrainerError(f"{error} --overwrite does it.") from None
+        except HubError as error:
+            if not stopped_by():
+                raise
+            print(error, file=sys.stderr)
+            return 128 + stopped_by()
+    print(pushed.url)
+    return 0
 
 
 def _print_verdict(verdict: str, name: str, reasons: Sequence[str]) -> None:

@@ -203,7 +203,7 @@ def publish(staged: Path, directory: Path) -> None:
     replaced = directory / REPLACED
     remove(replaced)
     replaced.mkdir()
-    for name in [PIPELINE_FILE, LORA_FILE, *_parts(directory)]:
+    for name in [PIPELINE_FILE, LORA_FILE, *parts(directory)]:
         if (directory / name).exists():
             (directory / name).rename(replaced / name)
     sync_directory(directory)
@@ -220,7 +220,7 @@ def publish(staged: Path, directory: Path) -> None:
     remove(staged)
 
 
-def _parts(directory: Path) -> list[str]:
+def parts(directory: Path) -> list[str]:
     """The folders of a pipeline that is there, as its model_index.json names them."""
     file = directory / PIPELINE_FILE
     index = json.loads(file.read_text()) if file.is_file() else {}

@@ -35,3 +35,15 @@ class OutOfMemoryError(TrainingError):
 
 class BusyError(TrainerError):
     """The device is taken just now; later it will not be."""
+
+
+class HubError(TrainerError):
+    """A push to the Hub failed. `cause` names the kind: "unauthorized", "stalled", ..., for who wants to react to it."""
+
+    def __init__(self, cause: str, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class RepositoryExistsError(HubError):
+    """Something else is in the repository; to be overwritten only where the user says so."""

@@ -98,7 +98,7 @@ def did_you_mean(name: str, known: list[str]) -> str:
 
 def allowed(info: FieldInfo) -> str:
     """A setting's range in words: 'a whole number (px), from 32, up to 2,048, a multiple of 8'."""
-    kind, choices = _kind(info)
+    kind, choices = plain_kind(info)
     if choices:
         return "one of " + ", ".join(choices)
     words = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text"}
@@ -125,10 +125,10 @@ def allowed(info: FieldInfo) -> str:
 
 def is_switch(info: FieldInfo) -> bool:
     """Whether the setting is either on or off."""
-    return _kind(info)[0] is bool
+    return plain_kind(info)[0] is bool
 
 
-def _kind(info: FieldInfo) -> tuple[Any, tuple[str, ...]]:
+def plain_kind(info: FieldInfo) -> tuple[Any, tuple[str, ...]]:
     """The plain type under `X | None`, and a Literal's choices."""
     annotation: Any = info.annotation
     if get_origin(annotation) in (Union, types.UnionType):

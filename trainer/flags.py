@@ -18,8 +18,8 @@ from trainer.fields import Settings, allowed, did_you_mean, extra, is_switch
 
 # diffusers' flags that cannot be followed here, each with the way out; their values are never repeated, one is a token
 REFUSED = {
-    "push_to_hub": "train writes to output_dir alone; leave it out and upload that folder afterwards with 'hf upload'",
-    "hub_model_id": "train writes to output_dir alone; leave it out and upload that folder afterwards with 'hf upload'",
+    "push_to_hub": "train writes to output_dir alone; leave it out and use 'python -m trainer push' afterwards",
+    "hub_model_id": "train writes to output_dir alone; leave it out and use 'python -m trainer push' afterwards",
     "hub_token": "train uploads nothing, and a token on the command line is seen by others; leave it out, 'hf auth"
     " login' keeps it for downloads",
     "prior_generation_precision": "class images are made in the precision of training; leave it out, or set"
@@ -130,6 +130,19 @@ def check_parser() -> Parser:
     takes = allowed(TrainingConfig.model_fields["resolution"])
     also = "side the photos will be cut to; without it, small ones are not warned of"
     parser.add_argument("--resolution", metavar="PX", help=f"{also} ({takes})")
+    return parser
+
+
+def push_parser() -> Parser:
+    parser = _parser(
+        "push", "Push a finished concept to the Hub: private, in one commit, loaded back to check it."
+    )
+    parser.add_argument("--concept", required=True, metavar="DIR", type=Path, help="folder of the concept")
+    parser.add_argument("--repo_id", required=True, metavar="NAME", help="as in my-name/teddy-bear")
+    parser.add_argument("--public", action="store_true", help="for everybody to see")
+    parser.add_argument("--include_photos", action="store_true", help="upload the training photos too")
+    parser.add_argument("--overwrite", action="store_true", help="whatever else is in the repository")
+    parser.epilog = "The token is that of HF_TOKEN, or of 'hf auth login'; it is no flag, as others can read a command line."
     return parser
 
 

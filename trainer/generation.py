@@ -19,22 +19,33 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from safetensors import SafetensorError
+from torch import Tensor
 
 from trainer import concept, metadata, models, photos
 from trainer.config import GenerationConfig
 from trainer.errors import ConceptError, ModelError, PhotoError
 from trainer.sampling import ShouldStop as ShouldStop
-from trainer.sampling import image_seed, image_size, sample, say_truncation, scheduler_named, using_scheduler
+from trainer.sampling import (
+    decoded,
+    image_seed,
+    image_size,
+    sample,
+    say_truncation,
+    scheduler_named,
+    using_scheduler,
+)
 
 logger = logging.getLogger(__name__)
 
 OnEvent = Callable[[dict[str, Any]], None]
 OnStep = Callable[[int, int], None]
+OnPreview = Callable[[int, list[Image.Image]], None]
 
 CLASS_GUIDANCE_SCALE = 7.5  # StableDiffusionPipeline's default, which diffusers' train_dreambooth.py uses
 CLASS_INFERENCE_STEPS = 20  # enough for DPM-Solver++ (arXiv:2211.01095, section 7)
 CLASS_RECORD = "class-images.json"
 STALE_SECONDS = 60  # writing one image takes milliseconds: an older temporary is of a run that was killed
+PREVIEW_STEPS = 5  # decoding takes about as long as a step: one in five costs a fifth
 MAX_BATCH_SIZE = 8
 MAX_BATCH_PIXELS = 4 * 512 * 512  # sampled at once; SD 1.5 then fits a 16 GB GPU in fp16
 
@@ -44,12 +55,14 @@ def generate(
     config: GenerationConfig,
     on_step: OnStep | None = None,
     should_stop: ShouldStop | None = None,
+    on_preview: OnPreview | None = None,
 ) -> list[Image.Image]:
     """Sample config.num_samples RGB images, of the base's own size where config gives none.
 
     Image i is drawn from a CPU generator seeded by `image_seed(config.seed, i)`, whatever num_samples and the
     device; only the rounding of batched arithmetic can move a pixel (by one grey level). `on_step(done, total)`
-    counts denoising steps over all batches. Once `should_stop()` is true, the images finished by then are
+    counts denoising steps over all batches; `on_preview(first, images)` now and then gets the unfinished images of
+    the batch that starts at image `first`. Once `should_stop()` is true, the images finished by then are
     returned. The pipeline's scheduler is put back afterwards.
     Raises ConfigError for a size the model cannot make, ModelError when the result is not finite.
     """
@@ -61,9 +74,12 @@ def generate(
     total = len(starts) * config.num_inference_steps
     counter = itertools.count(1)
 
-    def count_step() -> None:
+    def count_step(latents: Tensor) -> None:
+        done = min(next(counter), total)  # PNDM takes one step more than it is asked for
         if on_step:
-            on_step(min(next(counter), total), total)  # PNDM takes one step more than it is asked for
+            on_step(done, total)
+        if on_preview and done % PREVIEW_STEPS == 0:
+            on_preview(start, decoded(pipeline, latents))
 
     images: list[Image.Image] = []
     with using_scheduler(pipeline, scheduler_named(pipeline.scheduler, config.scheduler)):
@@ -285,19 +301,42 @@ def load_concept(
             if folder.is_dir():
                 raise
             raise ConceptError(f"there is no such concept, and no such model: {error}") from error
-    return pipeline.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return pipeline.to(_device(device))
+
+
+def load_base(
+    directory: str | Path,
+    *,
+    torch_dtype: torch.dtype = torch.float32,
+    device: str | torch.device | None = None,
+) -> StableDiffusionPipeline:
+    """The pipeline of the base that a concept was trained on, as its settings name it.
+
+    Raises ConceptError where there is no concept, ModelError where the base cannot be loaded.
+    """
+    return _load_base(Path(directory), torch_dtype).to(_device(device))
+
+
+def _device(device: str | torch.device | None) -> str | torch.device:
+    return device or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _load_base(folder: Path, torch_dtype: torch.dtype) -> StableDiffusionPipeline:
+    settings = concept.read_settings(folder)["config"]
+    options = ("revision", "variant", "pretrained_vae_name_or_path", "tokenizer_name")
+    return models.load_pipeline(
+        str(settings["pretrained_model_name_or_path"]),
+        torch_dtype=torch_dtype,
+        **{option: settings.get(option) for option in options},
+    )
 
 
 def _load_lora(folder: Path, torch_dtype: torch.dtype) -> StableDiffusionPipeline:
-    settings = concept.read_settings(folder)["config"]
-    base = str(settings["pretrained_model_name_or_path"])
-    options = ("revision", "variant", "pretrained_vae_name_or_path", "tokenizer_name")
-    pipeline = models.load_pipeline(
-        base, torch_dtype=torch_dtype, **{option: settings.get(option) for option in options}
-    )
+    pipeline = _load_base(folder, torch_dtype)
     try:
         _load_adapters(pipeline, folder)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        base = concept.read_settings(folder)["base"]
         reason = str(error).strip().splitlines()[0]
         raise ConceptError(
             f"{folder}: its {concept.LORA_FILE} does not fit its base {base}: {reason}"

@@ -98,16 +98,19 @@ def sample(
     guidance_scale: float,
     num_inference_steps: int,
     negative_prompt: str = "",
-    on_step: Callable[[], None] | None = None,
+    on_step: Callable[[Tensor], None] | None = None,
     should_stop: ShouldStop | None = None,
 ) -> list[Image.Image]:
-    """One image per seed in one batch, or none where `should_stop` turned true before they were done."""
+    """One image per seed in one batch, or none where `should_stop` turned true before they were done.
+
+    `on_step` gets what the images look like so far, as latents (N, C, h, w).
+    """
     stopped = bool(should_stop and should_stop())
 
     def after_step(running: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         nonlocal stopped
         if on_step:
-            on_step()
+            on_step(_foreseen(running.scheduler, tensors["latents"]))
         stopped = stopped or bool(should_stop and should_stop())
         running._interrupt = stopped  # diffusers' documented way to leave the denoising loop
         return tensors
@@ -135,6 +138,19 @@ def sample(
             "use float32 or bfloat16, or train again with a lower learning_rate"
         )
     return list(pipeline.numpy_to_pil(arrays))
+
+
+def _foreseen(scheduler: Any, latents: Tensor) -> Tensor:
+    """The finished latents as DPM-Solver++ and UniPC foresee them; of other samplers the noisy ones they are at."""
+    predictions = [each for each in getattr(scheduler, "model_outputs", []) if each is not None]
+    return predictions[-1] if predictions else latents
+
+
+@torch.no_grad()
+def decoded(pipeline: StableDiffusionPipeline, latents: Tensor) -> list[Image.Image]:
+    """Latents (N, C, h, w), finished or not, as RGB images."""
+    pixels = pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor, return_dict=False)[0]
+    return list(pipeline.image_processor.postprocess(pixels.float()))
 
 
 @torch.no_grad()

@@ -1,0 +1,139 @@
+"""What can be painted with: the examples that come with the studio, the base itself, and a visitor's own concepts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer import concept
+from trainer.errors import ConceptError
+
+EXAMPLES = "example/"  # how their keys begin; a visitor's own have no slash
+TOYBOX = "examples/toybox"
+STABLE_DIFFUSION = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+PLACES = (
+    "in the snow",
+    "on the beach",
+    "on the moon",
+    "on a wooden floor",
+    "floating on top of water",
+    "in front of the Eiffel Tower",
+)
+BASE_PROMPTS = (
+    "a photo of a red car on the beach",
+    "a photo of a blue teapot on a wooden floor",
+    "a photo of a green robot on the moon",
+    "a photo of a yellow duck floating on top of water",
+    "a photo of a brown teddy bear in the snow",
+    "a photo of a white cat in the jungle",
+)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Something to paint with. `key` names it in links, in pictures and in the API."""
+
+    key: str
+    title: str
+    folder: str  # or a name on the Hub
+    base: str
+    base_title: str
+    instance_prompt: str = ""
+    identifier: str = ""
+    class_noun: str = ""
+    photos: tuple[Path, ...] = ()
+
+    @property
+    def is_base(self) -> bool:
+        return self.folder == self.base
+
+    @property
+    def word(self) -> str:
+        """What a prompt calls the subject: 'sks teddy bear'."""
+        return " ".join(part for part in (self.identifier, self.class_noun) if part)
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """Prompts to start from."""
+        if not self.instance_prompt:
+            return BASE_PROMPTS
+        return tuple(f"{self.instance_prompt} {place}" for place in PLACES)
+
+    @property
+    def prompt_labels(self) -> list[str]:
+        """The prompts, short enough for a chip."""
+        return (
+            list(PLACES)
+            if self.instance_prompt
+            else [each.removeprefix("a photo of a ") for each in BASE_PROMPTS]
+        )
+
+
+def title_of_base(base: str) -> str:
+    """'Toybox' for the folder examples/toybox, 'stable-diffusion-v1-5' for a name on the Hub."""
+    name = Path(base).name
+    return name.capitalize() if Path(base).is_dir() else name
+
+
+def of_base(base: str) -> Choice:
+    """The base itself, untrained."""
+    key = Path(base).name if Path(base).is_dir() else base
+    title = title_of_base(base)
+    return Choice(key, f"{title}, the base itself", base, base, title)
+
+
+def of_folder(folder: Path, key: str, title: str, photos: tuple[Path, ...]) -> Choice:
+    """A finished concept. Raises ConceptError where its settings cannot be read."""
+    settings = concept.read_settings(folder)
+    base = str(settings["base"])
+    config = settings["config"]
+    subjects = [*(config.get("concepts_list") or []), config]
+    return Choice(
+        key,
+        title,
+        str(folder),
+        base,
+        title_of_base(base),
+        str(subjects[0].get("instance_prompt") or ""),
+        settings.get("identifier") or "",
+        settings.get("class_noun") or "",
+        photos,
+    )
+
+
+def examples() -> list[Choice]:
+    """The trained concepts in this repository: examples/*/concept."""
+    found = []
+    for file in sorted(Path("examples").glob(f"*/concept/{concept.SETTINGS_FILE}")):
+        home = file.parent.parent
+        if concept.has_weights(file.parent):
+            title = home.name.replace("-", " ").capitalize()
+            photos = tuple(sorted((home / "instance_images").glob("*.jpg")))
+            found.append(of_folder(file.parent, EXAMPLES + home.name, title, photos))
+    return found
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All choices of a visitor. `own` gives the folders and titles of a visitor's concepts."""
+
+    base: str
+    any_base: bool = False  # whether a name on the Hub is taken for a base
+    own: Callable[[str], list[tuple[Path, str]]] = lambda owner: []
+
+    def choices(self, owner: str | None) -> list[Choice]:
+        """A visitor's own concepts first, then the examples, then the base."""
+        mine = []
+        for folder, title in self.own(owner) if owner else []:
+            if concept.has_weights(folder):
+                photos = tuple(sorted((folder / "instance_images").glob("*.png")))
+                mine.append(of_folder(folder, folder.name, title, photos))
+        return [*mine, *examples(), of_base(self.base)]
+
+    def find(self, key: str, owner: str | None) -> Choice:
+        """Raises ConceptError, in the same words for what is missing and for what is another's."""
+        for choice in self.choices(owner):
+            if choice.key == key:
+                return choice
+        if self.any_base and key.count("/") == 1 and not key.startswith((EXAMPLES, ".", "/")):
+            return of_base(key)
+        raise ConceptError(f"There is no concept called {key[:80]}.")

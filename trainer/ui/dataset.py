@@ -1,0 +1,550 @@
+"""The Dataset tab: photos in, one card each with the crop that training sees, a verdict, and what mends it."""
+
+import json
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from html import escape
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from trainer import archives, crops, photos, remedies, verdicts
+from trainer.errors import ConfigError, PhotoError, TrainerError
+from trainer.gate import COUNTS, GATES, SetReport
+from trainer.ui import draft, painting
+from trainer.ui.background import Tell, telling
+from trainer.ui.draft import PHOTOS, Draft
+from trainer.ui.studio import GPU, NEW, Studio, endpoint, refused
+from trainer.ui.theme import empty, heading, notice, picture, progress
+from trainer.workspace import read_title
+
+EXAMPLE = Path("examples/teddy-bear/instance_images")
+EXAMPLE_DRAFT = Draft("object", "teddy bear", "sks")
+EXAMPLE_TITLE = "My teddy bear"
+KINDS = [("An object: one toy, pet, mug", "object"), ("A style: how pictures look", "style")]
+VERDICTS = {"ok": "Ready", "warning": "Warning", "refused": "Blocked"}
+BUTTONS = {
+    "drop": "Drop it",
+    "center_crop": "Crop to the middle",
+    "smart_crop": "Crop to the subject",
+    "flatten": "Put white behind it",
+}
+CHECK_NAMES = {"near-duplicates": "no duplicates", "readable": "readable", "count": "enough photos"}
+CARD_SIDE = 320  # px
+MAX_CROPS = 5
+# A card's buttons are plain HTML: gradio components of their own, four a photo, would take seconds to draw.
+PRESS = """
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('button[data-do]');
+  if (button) trigger('submit', {what: button.dataset.do, which: button.dataset.which});
+});
+"""
+
+
+class Dataset:
+    """Builds the tab's components and holds their handlers."""
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+
+    def build(self, current: gr.Dropdown) -> None:
+        """Lay the tab out and wire it. `current` is the concept that is worked on."""
+        self.current = current
+        with gr.Row(elem_classes="bench"):
+            with gr.Column(scale=5, min_width=320, elem_classes="tools"):
+                gr.HTML(
+                    heading("Bring photos", "A handful of good ones teach more than many poor ones."),
+                    padding=False,
+                )
+                self.kind = gr.Radio(KINDS, value="object", label="What is it to learn?", elem_id="kind")
+                self.files = gr.File(
+                    label="Drop photos, or a zip of them",
+                    file_count="multiple",
+                    file_types=["image", ".heic", ".heif", ".zip"],
+                    height=150,
+                    elem_id="photos",
+                )
+                self.example = gr.Button(
+                    "Load the example: eight photos of a bear", elem_id="example", size="sm"
+                )
+                with gr.Column(elem_classes="more"):
+                    self._words()
+            with gr.Column(scale=8, min_width=320, elem_classes="stage"):
+                self.gate = gr.HTML(self.nothing("object"), elem_id="gate", padding=False, js_on_load=PRESS)
+                self.cards = gr.HTML("", elem_id="cards", padding=False, js_on_load=PRESS)
+                self.read_text = gr.Button(
+                    "Look for text and watermarks", visible=False, elem_id="read-text", size="sm"
+                )
+        self._wire()
+
+    def _words(self) -> None:
+        self.title = gr.Textbox(label="Name", placeholder="My teddy bear", max_length=80, elem_id="title")
+        self.noun = gr.Textbox(
+            label="Class noun",
+            info="What it is, in plain words: teddy bear, dog, mug.",
+            placeholder="teddy bear",
+            max_length=draft.MAX_WORDS,
+            elem_id="noun",
+        )
+        with gr.Row(elem_classes="with-button"):
+            self.identifier = gr.Textbox(
+                "sks",
+                label="Identifier",
+                info="A word that means nothing yet, and will mean this one.",
+                max_length=draft.MAX_WORDS,
+                elem_id="identifier",
+                scale=3,
+            )
+            self.check = gr.Button("Check it", elem_id="check-identifier", size="sm", scale=1, min_width=90)
+        self.word = gr.HTML("", elem_id="word", padding=False, js_on_load=PRESS)
+
+    def _wire(self) -> None:
+        said = [self.kind, self.title, self.noun, self.identifier]
+        shown = [self.gate, self.cards, self.read_text]
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        for trigger, handler, first in (
+            (self.files.upload, self.bring, [self.files]),
+            (self.example.click, self.bring_example, []),
+        ):
+            trigger(
+                handler, [*first, self.current, *said], [self.current, *said, *shown, self.files], **quiet
+            ).then(self.look_for_text, self.current, shown, **quiet)
+        self.read_text.click(self.look_for_text, self.current, shown, **quiet)
+        for html in (self.cards, self.gate):
+            html.submit(self.mend, self.current, shown, queue=False, **quiet)
+        self.kind.input(
+            self.say, [self.current, *said], [self.gate, self.cards, self.read_text], queue=False, **quiet
+        )
+        for field in (self.title, self.noun, self.identifier):
+            field.blur(
+                self.say, [self.current, *said], [self.gate, self.cards, self.read_text], queue=False, **quiet
+            )
+        self.check.click(
+            self.check_word,
+            [self.identifier, self.noun],
+            self.word,
+            concurrency_id=GPU,
+            concurrency_limit=1,
+            **quiet,
+        )
+        self.word.submit(self.take_word, None, self.identifier, queue=False, **quiet)
+        self._endpoint()
+
+    def shown(self) -> list[gr.components.Component]:
+        """What `show` fills in."""
+        return [self.kind, self.title, self.noun, self.identifier, self.gate, self.cards, self.read_text]
+
+    # Handlers
+
+    def nothing(self, kind: str) -> str:
+        """Before there are photos."""
+        fewest, most, plenty = COUNTS["style" if kind == "style" else "object"]
+        what = "pictures in the style, of different things" if kind == "style" else "photos of one thing"
+        sides = "" if kind == "style" else ", from different sides and in different places"
+        return empty(
+            f"Bring {fewest} to {most} {what}",
+            f"Drop them on the left{sides}; {plenty} are plenty. Each is checked here, and cut as training will see it."
+            " Or load the example.",
+        )
+
+    def show(self, name: str, request: gr.Request) -> list[Any]:
+        """Everything the tab knows of a concept."""
+        found = self._find(name, request)
+        if found is None:
+            return ["object", "", "", "sks", self.nothing("object"), "", gr.Button(visible=False)]
+        said = draft.read(found)
+        return [
+            said.kind,
+            read_title(found),
+            said.class_noun,
+            said.identifier,
+            *self._review(found, said.kind),
+        ]
+
+    def _find(self, name: str, request: gr.Request) -> Path | None:
+        owner = self.studio.access.visitor(request).owner
+        if not owner or not name or name == NEW:
+            return None
+        try:
+            return self.studio.workspace.find(owner, name)
+        except TrainerError:
+            return None
+
+    def bring(self, request: gr.Request, files: list[str], name: str, *said: str) -> Iterator[list[Any]]:
+        """Photos of an upload into the concept, which is made where there is none yet."""
+        uploads = [photos.Upload(Path(file), Path(file).name) for file in files]
+        yield from self._bring(request, uploads, name, *said)
+
+    def bring_example(self, request: gr.Request, name: str, *said: str) -> Iterator[list[Any]]:
+        """The example's photos, in a concept of the visitor's own."""
+        uploads = [photos.Upload(file, file.name) for file in sorted(EXAMPLE.glob("*.jpg"))]
+        chosen = (EXAMPLE_DRAFT.kind, EXAMPLE_TITLE, EXAMPLE_DRAFT.class_noun, EXAMPLE_DRAFT.identifier)
+        yield from self._bring(request, uploads, NEW, *chosen)
+
+    def _bring(
+        self, request: gr.Request, uploads: Sequence[photos.Upload], name: str, *said: str
+    ) -> Iterator[list[Any]]:
+        kind, title, noun, word = said
+        same = [gr.skip()] * 5
+        try:
+            owner = self.studio.access.visitor(request).home()
+            with self._concept(owner, name, title or noun) as folder:
+                draft.write(folder, Draft(kind, noun, word), title)  # type: ignore[arg-type]
+                reading = telling(lambda tell, stop: self._import(uploads, folder, tell))
+                for done, total in reading:
+                    bar = progress("Reading the photos", done, total, f"{done} of {total}")
+                    yield [*same, bar, gr.skip(), gr.skip(), gr.skip()]
+        except TrainerError as error:
+            yield [*same, notice(str(error), "error"), gr.skip(), gr.skip(), None]
+            return
+        said_now = [kind, read_title(folder), noun, word]
+        current = self.studio.working_on(owner, folder.name)
+        yield [current, *said_now, *self._review(folder, kind), None]
+
+    @contextmanager
+    def _concept(self, owner: str, name: str, title: str) -> Iterator[Path]:
+        """The owner's concept of that name, or a new one, which goes again where nothing could be brought into it."""
+        if name and name != NEW:
+            yield self.studio.workspace.find(owner, name)
+            return
+        folder = self.studio.workspace.create(owner, title or "My concept")
+        try:
+            yield folder
+        except TrainerError:
+            self.studio.jobs.delete(folder)
+            raise
+
+    def _import(self, uploads: Sequence[photos.Upload], folder: Path, tell: Tell) -> None:
+        there = len(photos.list_photos(folder / PHOTOS)) if (folder / PHOTOS).is_dir() else 0
+        with tempfile.TemporaryDirectory() as unpacked:
+            brought = archives.collect(uploads, unpacked, already=there)
+            photos.import_photos(
+                brought.photos, folder / PHOTOS, on_photo=lambda done, total: tell((done, total))
+            )
+            if brought.refused:
+                with photos.editing(folder / PHOTOS) as record:
+                    record.seen.extend(brought.refused)
+
+    def look_for_text(self, name: str, request: gr.Request) -> Iterator[list[Any]]:
+        """The slow check: words and watermarks, photo by photo."""
+        folder = self._find(name, request)
+        if folder is None or not (folder / PHOTOS).is_dir():
+            yield [gr.skip()] * 3
+            return
+        kind = draft.read(folder).kind
+        before, cards, _ = self._review(folder, kind)
+
+        def work(tell: Tell, stop: threading.Event) -> None:
+            photos.check_words(folder / PHOTOS, lambda done, total: tell((done, total)), stop.is_set)
+
+        try:
+            for done, total in telling(work):
+                bar = progress("Looking for text and watermarks", done, total, f"{done} of {total} photos")
+                yield [before + bar, gr.skip(), gr.Button(visible=False)]
+            yield [*self._review(folder, kind)]
+        except TrainerError as error:
+            yield [before + notice(str(error), "error"), cards, gr.Button(visible=True)]
+
+    def say(self, request: gr.Request, name: str, *said: str) -> list[Any]:
+        """Keep what was typed."""
+        kind, title, noun, word = said
+        folder = self._find(name, request)
+        if folder is None:
+            return [self.nothing(kind), gr.skip(), gr.skip()]
+        before = draft.read(folder).kind
+        try:
+            draft.write(folder, Draft(kind, noun, word), title)  # type: ignore[arg-type]
+        except TrainerError as error:
+            return [notice(str(error), "error"), gr.skip(), gr.skip()]
+        return [gr.skip()] * 3 if before == kind else self._review(folder, kind)
+
+    def mend(self, request: gr.Request, name: str, event: gr.EventData) -> list[Any]:
+        """A button of a card or of the gate."""
+        folder = self._find(name, request)
+        if folder is None:
+            return [notice("Bring photos first."), "", gr.skip()]
+        pressed = event._data or {}
+        what, which = str(pressed.get("what")), str(pressed.get("which"))
+        try:
+            self._do(folder / PHOTOS, what, which)
+        except TrainerError as error:
+            gate, cards, button = self._review(folder, draft.read(folder).kind)
+            return [notice(str(error), "error") + gate, cards, button]
+        return self._review(folder, draft.read(folder).kind)
+
+    def _do(self, directory: Path, what: str, which: str) -> None:
+        match what:
+            case "drop" | "center_crop" | "smart_crop" | "flatten" | "restore":
+                getattr(remedies, what)(directory, which)
+            case "dismiss":
+                photos.dismiss(directory, which)
+            case "undismiss":
+                photos.undismiss(directory, which)
+            case "clear":
+                photos.clear_refused(directory)
+            case _:
+                raise PhotoError("There is no such button: load the page again.")
+
+    def _review(self, folder: Path, kind: str) -> list[Any]:
+        """(gate, cards, button for the slow check) as the photos lie now."""
+        if not (folder / PHOTOS).is_dir():
+            return [self.nothing(kind), "", gr.Button(visible=False)]
+        try:
+            resolution = self.studio.resolution()
+            report = photos.review(folder / PHOTOS, resolution, "style" if kind == "style" else "object")
+        except TrainerError as error:
+            return [notice(str(error), "error"), "", gr.Button(visible=False)]
+        if not report.photos and not report.refused_uploads and not report.dropped:
+            return [self.nothing(kind), "", gr.Button(visible=False)]
+        words = "text and watermarks" in report.unchecked and bool(report.photos)
+        side = resolution or 512
+        cards = cards_html(report, folder / PHOTOS, side, center_crop=kind != "style")
+        return [gate_html(report), cards, gr.Button(visible=words)]
+
+    # The identifier
+
+    def check_word(self, word: str, noun: str, request: gr.Request) -> Iterator[str]:
+        """How the base reads the word, then what it paints for it."""
+        if taken := self.studio.busy():
+            yield notice(taken)
+            return
+        try:
+            with self.studio.device():
+                checking = telling(lambda tell, stop: self._look_at_word(word, noun, tell, stop))
+                said = ""
+                yield progress("Asking the base's tokenizer", 0, 1)
+                for told in checking:
+                    if isinstance(told, str):
+                        said = told
+                        yield said
+                    else:
+                        done, total = told
+                        yield said + progress(
+                            "Having the base paint it", done, total, f"step {done} of {total}"
+                        )
+        except TrainerError as error:
+            yield notice(str(error), "error")
+
+    def _look_at_word(self, word: str, noun: str, tell: Tell, stop: threading.Event) -> None:
+        from trainer import (
+            identifier,
+        )  # here, not above: it reads a vocabulary and, for the pictures, imports torch
+
+        base = self.studio.catalogue.base
+        tokenizer = identifier.load_tokenizer(base)
+        report = identifier.check_identifier(word, tokenizer, noun)
+        said = word_html(report, identifier.suggestions(tokenizer) if report.verdict != "ok" else [])
+        tell(said)
+        if report.verdict == "refused":
+            return
+        if not noun.strip():
+            tell(
+                said + notice("Name the class noun too, and the base's own pictures are shown here.", "info")
+            )
+            return
+        seen = identifier.painted(
+            painting.loaded(base),
+            word,
+            noun,
+            on_step=lambda done, total: tell((done, total)),
+            should_stop=stop.is_set,
+        )
+        rows = (
+            (f"“{word}” alone", seen.bare),
+            (f"a photo of {word} {noun}", seen.named),
+            (f"a photo of {noun}", seen.plain),
+        )
+        told = "".join(
+            f'<div class="row"><p>{escape(title)}</p>{"".join(picture(painting.jpeg(each), title) for each in images)}</div>'
+            for title, images in rows
+        )
+        tell(f'{said}<div class="painted">{told}<p>{escape(seen.sentence)}</p></div>')
+
+    def take_word(self, event: gr.EventData) -> Any:
+        """A suggestion was pressed."""
+        pressed = event._data or {}
+        return str(pressed.get("which"))[: draft.MAX_WORDS] if pressed.get("what") == "take" else gr.skip()
+
+    # The API
+
+    def _endpoint(self) -> None:
+        with gr.Row(visible=False):
+            inputs = [
+                gr.File(label="files", file_count="multiple", type="filepath"),
+                gr.Radio(["object", "style"], value="object", label="kind"),
+                gr.Textbox("", label="title"),
+                gr.Textbox("", label="class_noun"),
+                gr.Textbox("sks", label="identifier"),
+                gr.Textbox("", label="concept"),
+                gr.Checkbox(False, label="words"),
+            ]
+            output = gr.JSON(label="report")
+        endpoint(self.check_photos, inputs, [output], "check_photos")
+
+    def check_photos(
+        self,
+        files: list[str],
+        kind: str,
+        title: str,
+        class_noun: str,
+        identifier: str,
+        concept: str,
+        words: bool,
+        request: gr.Request,
+    ) -> dict[str, Any]:
+        """Bring photos (or a zip) into a concept and get the verdicts. Without `concept`, a new one is made.
+
+        The answer's "concept" names it for /start_training. `words` also looks for text, 2 to 3 seconds a photo.
+        """
+        try:
+            owner = self.studio.access.visitor(request).home()
+            with self._concept(owner, concept, title or class_noun) as folder:
+                draft.write(folder, Draft(kind, class_noun, identifier), title)  # type: ignore[arg-type]
+                uploads = [photos.Upload(Path(file), Path(file).name) for file in files or []]
+                self._import(uploads, folder, lambda told: None)
+            if words:
+                photos.check_words(folder / PHOTOS)
+            report = photos.review(
+                folder / PHOTOS, self.studio.resolution(), "style" if kind == "style" else "object"
+            )
+        except TrainerError as error:
+            raise refused(error) from None
+        told: dict[str, Any] = json.loads(json.dumps(report.as_dict(), default=str))
+        return {"concept": folder.name, **told}
+
+
+def gate_html(report: SetReport) -> str:
+    """The set's verdict: one word, then what each check came to."""
+    checks = "".join(
+        f'<li class="{state.replace(" ", "-").replace("refused", "bad")}">'
+        f"<span>{escape(CHECK_NAMES.get(name, name))}</span><em>{escape(_state(state))}</em></li>"
+        for name, state in report.checks.items()
+    )
+    findings = "".join(_finding(finding, "the set") for finding in report.findings)
+    notes = "".join(f"<p>{escape(note)}</p>" for note in report.notes)
+    next_step = {
+        "ready": "Go on to Train.",
+        "attention": "You can train, but look at the warnings first, or dismiss them.",
+        "unchecked": "You can train; what was not checked is listed.",
+        "blocked": "Training waits until this is mended.",
+    }[report.gate]
+    count = f"{len(report.photos)} photo{'s' if len(report.photos) != 1 else ''}"
+    return (
+        f'<section class="gate {report.gate}" role="status"><div class="verdict-line"><h2>{GATES[report.gate]}</h2>'
+        f"<p>{count}. {next_step}</p></div>"
+        f'<ul class="findings">{findings}</ul>{notes}'
+        f'<details><summary>What was checked</summary><ul class="checks">{checks}</ul></details></section>'
+    )
+
+
+def _state(state: str) -> str:
+    return {"ok": "fine", "warning": "look", "refused": "blocked"}.get(state, state)
+
+
+def _finding(finding: verdicts.Finding, what: str) -> str:
+    """A reason, its remedies, and the way to say that it is all right."""
+    if finding.dismissed:
+        again = _button("undismiss", finding.id, "Count it again", f"count again: {finding.text}")
+        return f'<li class="dismissed"><p><s>{escape(finding.text)}</s></p><div>{again}</div></li>'
+    stored = finding.id.rpartition(":")[0]
+    buttons = "".join(
+        _button(each, stored, BUTTONS[each], f"{BUTTONS[each]}: {what}") for each in finding.remedies
+    )
+    fatal = finding.code in ("none", "unreadable", "tiny", "extreme")
+    fine = (
+        "" if fatal else _button("dismiss", finding.id, "That\u2019s fine", f"dismiss: {finding.text[:60]}")
+    )
+    text = finding.text[:1].upper() + finding.text[1:]
+    return f"<li><p>{escape(text)}</p><div>{buttons}{fine}</div></li>"
+
+
+def _button(what: str, which: str, words: str, spoken: str) -> str:
+    return (
+        f'<button type="button" class="small" data-do="{escape(what)}" data-which="{escape(which)}"'
+        f' aria-label="{escape(spoken)}">{escape(words)}</button>'
+    )
+
+
+def cards_html(report: SetReport, directory: Path, side: int, *, center_crop: bool) -> str:
+    """A card for each photo; below them what was refused, and what was dropped."""
+    made = "".join(_card(photo, directory, side, center_crop=center_crop) for photo in report.photos)
+    cards = f'<ul class="cards">{made}</ul>' if made else ""
+    below = ""
+    if report.refused_uploads:
+        refused_ones = "".join(
+            f"<li><strong>{escape(photo.name)}</strong> {escape('; '.join(photo.reasons))}</li>"
+            for photo in report.refused_uploads
+        )
+        clear = _button("clear", "", "Clear this list", "clear the list of files that were not taken")
+        below += f'<section class="aside"><h3>Not taken</h3><ul>{refused_ones}</ul>{clear}</section>'
+    if report.dropped:
+        dropped = "".join(
+            f"<li>{escape(seen.name)} {_button('restore', seen.key, 'Take it back', f'take back {seen.name}')}</li>"
+            for seen in report.dropped
+        )
+        below += f'<section class="aside"><h3>Dropped</h3><ul>{dropped}</ul></section>'
+    return cards + below
+
+
+def _card(photo: verdicts.PhotoReport, directory: Path, side: int, *, center_crop: bool) -> str:
+    file = directory / photo.key
+    version = file.stat().st_mtime_ns if file.is_file() else 0
+    squares = _squares(file, version, side, center_crop) if version else ()
+    first, *others = squares or (b"",)
+    main = picture(first, f"{photo.name}, as training sees it") if first else '<div class="blank"></div>'
+    strip = f'<div class="strip">{"".join(picture(each, "") for each in others)}</div>' if others else ""
+    findings = "".join(_finding(finding, photo.name) for finding in photo.findings)
+    notes = "".join(f"<li class='note'><p>{escape(note)}</p></li>" for note in photo.notes)
+    undo = (
+        _button("restore", photo.key, "As it was", f"undo what was done to {photo.name}")
+        if photo.remedies
+        else ""
+    )
+    size = f"{photo.width} x {photo.height} px" if photo.width else ""
+    return (
+        f'<li class="card {photo.verdict}">{main}{strip}<div class="body"><h3>{escape(photo.name)}</h3>'
+        f'<p class="facts"><span class="verdict">{VERDICTS[photo.verdict]}</span> {size}</p>'
+        f'<ul class="findings">{findings}{notes}</ul>{undo}</div></li>'
+    )
+
+
+@lru_cache(maxsize=512)
+def _squares(file: Path, version: int, side: int, center_crop: bool) -> tuple[bytes, ...]:
+    """The crops that training sees, as JPEGs."""
+    made = []
+    for square in crops.preview(photos.open_photo(file), side, center_crop=center_crop)[:MAX_CROPS]:
+        stream = BytesIO()
+        square.thumbnail((CARD_SIDE, CARD_SIDE))
+        square.save(stream, "JPEG", quality=85)
+        made.append(stream.getvalue())
+    return tuple(made)
+
+
+def word_html(report: Any, suggested: Sequence[str]) -> str:
+    """What was found of an identifier."""
+    kind = {"ok": "good", "warning": "warning"}.get(report.verdict, "error")
+    lead = {
+        "ok": f"“{report.identifier}” is a good identifier.",
+        "warning": f"“{report.identifier}” may carry something of its own.",
+    }.get(report.verdict, "This cannot be an identifier.")
+    said = notice("\n".join([lead, *report.reasons, *report.notes]), kind)
+    if not suggested:
+        return said
+    chips = "".join(
+        f'<button type="button" class="small" data-do="take" data-which="{escape(each)}">{escape(each)}</button>'
+        for each in suggested
+    )
+    return f'{said}<p class="suggested">These pass: {chips}</p>'
+
+
+def brought(folder: Path) -> int:
+    """How many photos there are. Raises ConfigError for none."""
+    count = len(photos.list_photos(folder / PHOTOS)) if (folder / PHOTOS).is_dir() else 0
+    if not count:
+        raise ConfigError("There are no photos yet: bring 5 to 20 on the Dataset tab.")
+    return count

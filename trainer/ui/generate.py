@@ -1,0 +1,586 @@
+"""The Generate tab: a concept, a prompt, pictures; beside the base, at the same seeds."""
+
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import lru_cache
+from html import escape
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import gradio as gr
+
+from trainer import metadata
+from trainer.config import MAX_PROMPT_CHARACTERS, GenerationConfig, generation_config
+from trainer.errors import BusyError, ConfigError, TrainerError
+from trainer.ui import painting
+from trainer.ui.access import on_zero_gpu
+from trainer.ui.catalogue import Choice
+from trainer.ui.controls import control
+from trainer.ui.studio import GPU, Studio, endpoint, refused
+from trainer.ui.theme import empty, heading, notice, picture, progress, time_left
+
+MAX_SAMPLES = 8  # pictures a request; one visitor must not keep the device from the others
+MAX_SIDE = 1024  # px
+MAX_STEPS = 150
+ZERO_GPU_SECONDS = 120
+SECONDS_BETWEEN = 0.15  # pages are not told more often
+SETTINGS = (
+    "prompt", "negative_prompt", "num_samples", "guidance_scale",
+    "num_inference_steps", "seed", "width", "height", "scheduler",
+)  # fmt: skip
+LIMITS = {"num_samples": MAX_SAMPLES, "num_inference_steps": MAX_STEPS, "width": MAX_SIDE, "height": MAX_SIDE}
+
+
+def asked(values: dict[str, Any]) -> GenerationConfig:
+    """What the page or a client asks for. Raises ConfigError with each wrong setting, its value and its range."""
+    config = generation_config(**values)
+    over = [
+        f"{name}: {given} is refused; here it is at most {limit}"
+        for name, limit in LIMITS.items()
+        if (given := getattr(config, name)) is not None and given > limit
+    ]
+    if over:
+        raise ConfigError("\n".join(over))
+    return config
+
+
+def jobs(config: GenerationConfig, choice: Choice, beside: bool) -> list[tuple[str, GenerationConfig]]:
+    """The title and the settings of each set of pictures: the concept's, and the base's at the same seeds."""
+    wanted = [(choice.title, config.model_copy(update={"concept": choice.folder}))]
+    if beside and not choice.is_base:
+        wanted.append((f"{choice.base_title}, untrained", config.model_copy(update={"concept": choice.base})))
+    return wanted
+
+
+@dataclass
+class Pace:
+    """How far all sets of pictures are together, and how long the rest will take."""
+
+    runs: int
+    started: float = 0.0
+    first: int = 0
+    done: int = 0
+    total: int = 0
+
+    def step(self, step: painting.Step) -> None:
+        self.done, self.total = step.run * step.total + step.done, self.runs * step.total
+        if not self.started:
+            self.started, self.first = time.monotonic(), self.done
+
+    def left(self) -> str:
+        """Words for the time left; none before a second step has shown the pace."""
+        if self.done <= self.first:
+            return ""
+        pace = (time.monotonic() - self.started) / (self.done - self.first)
+        return time_left(pace * (self.total - self.done))
+
+
+@dataclass
+class Sheet:
+    """What the page shows while pictures come: previews by set, notes, and the finished pictures."""
+
+    titles: list[str]
+    count: int
+    previews: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def html(self, label: str, pace: Pace) -> str:
+        bar = progress(label, pace.done, pace.total, pace.left())
+        notes = "".join(notice(note, "info") for note in self.notes)
+        return bar + notes + self._pictures()
+
+    def _pictures(self) -> str:
+        runs = len(self.titles)
+        cells = []
+        for index in range(self.count):
+            for run in range(runs):
+                data = self.previews.get((run, index))
+                inner = picture(data, "unfinished picture") if data else "<i></i>"
+                cells.append(f"<figure>{inner}<figcaption>{escape(self.titles[run])}</figcaption></figure>")
+        columns = columns_for(self.count, runs)
+        return f'<div class="coming" style="--columns:{columns}" aria-hidden="true">{"".join(cells)}</div>'
+
+
+def columns_for(count: int, runs: int) -> int:
+    """Pairs side by side; else as near to a square as it goes."""
+    return runs if runs > 1 else (1 if count == 1 else 2 if count <= 4 else 3)
+
+
+class Generate:
+    """Builds the tab's components and holds their handlers."""
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+        self.stops: dict[str, threading.Event] = {}
+        self.paint = painting.paint
+        if on_zero_gpu():
+            import spaces
+
+            self.paint = spaces.GPU(painting.paint, duration=ZERO_GPU_SECONDS)
+
+    # The page
+
+    def build(self) -> None:
+        """Lay the tab out and wire it."""
+        first = self.studio.catalogue.choices(None)[0]
+        with gr.Row(elem_classes="bench"):
+            with gr.Column(scale=5, min_width=320, elem_classes="tools"):
+                self._tools(first)
+            with gr.Column(scale=8, min_width=320, elem_classes="stage"):
+                self.stage = gr.HTML(self.waiting(first), elem_id="stage", padding=False)
+                self.gallery = gr.Gallery(
+                    visible=False,
+                    show_label=False,
+                    label="Pictures",
+                    elem_id="pictures",
+                    object_fit="contain",
+                    height="auto",
+                    buttons=["download", "download_all", "fullscreen"],
+                    interactive=False,
+                )
+                with gr.Row(visible=False, elem_classes="after") as self.after:
+                    self.link = gr.Textbox(
+                        label="Link that makes these again",
+                        buttons=["copy"],
+                        interactive=False,
+                        max_lines=1,
+                        elem_id="link",
+                        scale=4,
+                    )
+        self._wire()
+
+    def _tools(self, first: Choice) -> None:
+        gr.HTML(
+            heading("Paint with it", "Pick a concept, say where it should be, press Generate."), padding=False
+        )
+        self.concept = gr.Dropdown(
+            [(first.title, first.key)],
+            value=first.key,
+            label="Concept",
+            elem_id="concept",
+            allow_custom_value=self.studio.catalogue.any_base,
+            filterable=self.studio.catalogue.any_base,
+        )
+        self.prompt = gr.Textbox(
+            value=first.prompts[0],
+            label="Prompt",
+            lines=2,
+            max_lines=5,
+            max_length=MAX_PROMPT_CHARACTERS,
+            elem_id="prompt",
+            placeholder="a photo of ...",
+        )
+        with gr.Row(elem_classes="chips"):
+            self.chip = gr.Button(
+                first.word,
+                size="sm",
+                visible=bool(first.word),
+                elem_id="chip",
+                elem_classes="chip",
+                min_width=0,
+                scale=0,
+            )
+            self.examples = gr.Dataset(
+                components=[self.prompt],
+                samples=samples_of(first),
+                sample_labels=first.prompt_labels,
+                show_label=False,
+                label="Prompts to start from",
+                container=False,
+                elem_id="examples",
+            )
+        self.beside = gr.Checkbox(
+            True,
+            label="Show the untrained base beside it",
+            info="The same prompt, the same seeds.",
+            elem_id="beside",
+        )
+        with gr.Row(elem_classes="go"):
+            self.start = gr.Button("Generate", variant="primary", size="lg", elem_id="generate", scale=3)
+            self.cancel = gr.Button(
+                "Cancel", size="lg", interactive=False, elem_id="cancel", scale=1, min_width=96
+            )
+        with gr.Column(elem_classes="more"):
+            self._details()
+
+    def _details(self) -> None:
+        def setting(name: str, **changes: Any) -> gr.components.Component:
+            limit = {"maximum": LIMITS[name]} if name in LIMITS else {}
+            return control(GenerationConfig, name, **limit, elem_id=f"generate-{name}", **changes)
+
+        made = {"negative_prompt": setting("negative_prompt", lines=1, max_lines=3)}
+        made["num_samples"] = setting("num_samples", label="Pictures", value=2, info=None, buttons=[])
+        made["guidance_scale"] = setting("guidance_scale", label="Guidance", maximum=20, buttons=[])
+        with gr.Accordion("Advanced", open=False):
+            made["num_inference_steps"] = setting("num_inference_steps", label="Steps", buttons=[])
+            made["seed"] = setting("seed")
+            with gr.Row():
+                made["width"] = setting("width", min_width=120, placeholder="own")
+                made["height"] = setting("height", min_width=120, placeholder="own")
+            made["scheduler"] = setting("scheduler", label="Sampler", info=None)
+        with gr.Accordion("Bring a picture back", open=False):
+            self.dropped = gr.File(
+                label="Drop a PNG made here: its settings come back",
+                file_types=[".png"],
+                height=120,
+                elem_id="restore",
+            )
+        self.settings = {"prompt": self.prompt, **{name: made[name] for name in SETTINGS[1:]}}
+
+    def _wire(self) -> None:
+        told = [self.stage, self.gallery, self.after, self.link, self.start, self.cancel]
+        # Others may be ahead in the queue: that is said at once, past the queue.
+        gr.on(
+            [self.start.click, self.prompt.submit],
+            lambda: progress("Waiting for a turn", 0, 0),
+            None,
+            self.stage,
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+            trigger_mode="once",
+        )
+        asked_for = [self.concept, self.beside, *self.settings.values()]
+        gr.on(
+            [self.start.click, self.prompt.submit],
+            self.generate,
+            asked_for,
+            told,
+            concurrency_id=GPU,
+            concurrency_limit=1,
+            show_progress="hidden",
+            api_visibility="private",
+            trigger_mode="once",
+        )
+        self.cancel.click(
+            self.stop, None, self.cancel, queue=False, show_progress="hidden", api_visibility="private"
+        )
+        self.prompt.focus(painting.warm, queue=False, show_progress="hidden", api_visibility="private")
+        self.concept.input(
+            self.choose, self.concept, self.chosen(),
+            queue=False, show_progress="hidden", api_visibility="private",
+        )  # fmt: skip
+        self.chip.click(
+            None, [self.prompt, self.chip], self.prompt, js="(prompt, word) => prompt.includes(word) ? prompt : (prompt + ' ' + word).trim()",
+            api_visibility="private",
+        )  # fmt: skip
+        self.examples.click(
+            lambda sample: sample[0],
+            self.examples,
+            self.prompt,
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+        self.dropped.upload(
+            self.restore, self.dropped, [self.stage, self.concept, *self.settings.values()],
+            queue=False, show_progress="hidden", api_visibility="private",
+        )  # fmt: skip
+        self._endpoint()
+
+    def on_load(self) -> tuple[Any, list[Any]]:
+        """What to call when a page opens, and what it fills in."""
+        return self.open, [self.stage, self.concept, self.chip, self.examples, *self.settings.values()]
+
+    # Handlers
+
+    def waiting(self, choice: Choice) -> str:
+        """The stage before there is a picture."""
+        photos = [
+            picture(thumbnail(path), f"photo of the {choice.class_noun or 'subject'}")
+            for path in choice.photos[:5]
+        ]
+        if choice.is_base:
+            return empty(
+                "The base, as it comes", "It has learnt no one in particular. Ask it for anything it knows."
+            )
+        learnt = f"It learnt this {choice.class_noun}" if choice.class_noun else "It learnt this"
+        return empty(
+            f"{learnt} from {len(choice.photos)} photos" if photos else choice.title,
+            f"Press Generate to see it somewhere new. In a prompt it is called “{choice.word}”."
+            if choice.word
+            else "Press Generate to see it somewhere new.",
+            photos,
+        )
+
+    def open(self, request: gr.Request) -> list[Any]:
+        """A fresh page: the visitor's concepts, and what the link asks for."""
+        owner = self.studio.access.visitor(request).owner
+        choices = self.studio.catalogue.choices(owner)
+        query = {
+            name: value
+            for name, value in dict(request.query_params).items()
+            if name in ("concept", *SETTINGS)
+        }
+        chosen, said = choices[0], ""
+        values: dict[str, Any] = {}
+        if query:
+            try:
+                chosen = self.studio.catalogue.find(query.get("concept", chosen.key), owner)
+            except TrainerError as error:
+                said = notice(
+                    str(error),
+                    remedy="The link's other settings are filled in; another concept can have them.",
+                )
+            try:
+                values = settings_of({"prompt": chosen.prompts[0], **query, "concept": chosen.key})
+                said = said or notice(
+                    "The link's settings are filled in: press Generate to make its pictures again.", "info"
+                )
+            except ConfigError as error:
+                said = notice(f"This link cannot be used: {error}")
+        return [
+            said + self.waiting(chosen),
+            gr.Dropdown([(choice.title, choice.key) for choice in choices], value=chosen.key),
+            *word_and_samples(chosen),
+            *(values.get(name, chosen.prompts[0] if name == "prompt" else gr.skip()) for name in SETTINGS),
+        ]
+
+    def choices(self, key: str, request: gr.Request) -> gr.Dropdown:
+        """The concepts as they are now: another may have been trained since the page was opened."""
+        found = self.studio.catalogue.choices(self.studio.access.visitor(request).owner)
+        there = key in [choice.key for choice in found] or self.studio.catalogue.any_base
+        chosen = key if there else found[0].key
+        return gr.Dropdown([(choice.title, choice.key) for choice in found], value=chosen)
+
+    def take(self, key: str, request: gr.Request) -> tuple[Any, ...]:
+        """Paint with the concept that was just trained."""
+        return self.choices(key, request), *self.choose(key, request)
+
+    def chosen(self) -> list[Any]:
+        """What `choose` fills in."""
+        return [self.prompt, self.chip, self.examples, self.stage, self.gallery, self.after]
+
+    def choose(self, key: str, request: gr.Request) -> tuple[Any, ...]:
+        """Another concept: its word, its prompts, its photos."""
+        try:
+            choice = self.studio.catalogue.find(key, self.studio.access.visitor(request).owner)
+        except TrainerError as error:
+            return gr.skip(), gr.skip(), gr.skip(), notice(str(error), "error"), gr.skip(), gr.skip()
+        hidden = gr.Gallery(visible=False), gr.Row(visible=False)
+        return choice.prompts[0], *word_and_samples(choice), self.waiting(choice), *hidden
+
+    def restore(self, path: str, request: gr.Request) -> list[Any]:
+        """Settings out of a picture that was made here."""
+        try:
+            settings = metadata.read_settings(path)["settings"]
+            values = settings_of(settings)
+        except ConfigError as error:
+            said = notice(str(error).replace(path, Path(path).name), "error")
+            return [said, gr.skip(), *[gr.skip()] * len(SETTINGS)]
+        key = str(settings.get("concept", ""))
+        try:
+            self.studio.catalogue.find(key, self.studio.access.visitor(request).owner)
+            said, concept = (
+                notice("The picture's settings are back: press Generate to make it again.", "good"),
+                key,
+            )
+        except TrainerError:
+            said = notice(
+                f"The settings are back, but its concept, {key[:80]}, is not here: another one paints in its place."
+            )
+            concept = gr.skip()
+        return [said, concept, *(values[name] for name in SETTINGS)]
+
+    def stop(self, request: gr.Request) -> Any:
+        """Cancel this page's pictures."""
+        if stop := self.stops.get(request.session_hash or ""):
+            stop.set()
+        return gr.Button("Stopping ...", interactive=False)
+
+    def generate(
+        self, request: gr.Request, key: str, beside: bool, *values: Any
+    ) -> Iterator[tuple[Any, ...]]:
+        """Pictures for the page: progress and previews first, the gallery last."""
+        idle = gr.Button("Generate", interactive=True), gr.Button("Cancel", interactive=False)
+        still = gr.skip(), gr.skip(), gr.skip()
+        try:
+            choice, config = self._asked(key, dict(zip(SETTINGS, values, strict=True)), request)
+        except TrainerError as error:
+            yield notice(str(error), "error"), *still, *idle
+            return
+        session = request.session_hash or ""
+        stop = self.stops[session] = threading.Event()
+        hidden = gr.Gallery(visible=False), gr.Row(visible=False), gr.skip()
+        working = gr.Button("Generating ...", interactive=False), gr.Button("Cancel", interactive=True)
+        wanted = jobs(config, choice, beside)
+        with tempfile.TemporaryDirectory() as directory:
+            try:
+                for html, finished in self._painted(wanted, stop):
+                    if finished is None:
+                        yield html, *hidden, *working
+                        continue
+                    shown = captioned(finished, wanted, key, Path(directory))
+                    if not shown:
+                        yield html + self.waiting(choice), *hidden, *idle
+                        continue
+                    runs = len({title for title, *_ in finished})
+                    gallery = gr.Gallery(shown, visible=True, columns=columns_for(config.num_samples, runs))
+                    yield html, gallery, gr.Row(visible=True), link_to(config, key, request), *idle
+            except TrainerError as error:
+                yield notice(str(error), "error"), *hidden, *idle
+            finally:
+                self.stops.pop(session, None)
+
+    def _asked(
+        self, key: str, values: dict[str, Any], request: gr.Request
+    ) -> tuple[Choice, GenerationConfig]:
+        """Raises TrainerError for settings out of range, a concept that is not there, a device that is taken."""
+        config = asked(values | {"concept": key or "-"})
+        choice = self.studio.catalogue.find(key, self.studio.access.visitor(request).owner)
+        if taken := self.studio.busy():
+            raise BusyError(taken)
+        return choice, config
+
+    def _painted(
+        self, wanted: list[tuple[str, GenerationConfig]], stop: threading.Event
+    ) -> Iterator[tuple[str, list[tuple[str, Any]] | None]]:
+        """(HTML, None) while it goes on; last (HTML, the finished sets of pictures by title)."""
+        titles = [title for title, _ in wanted]
+        pace, sheet = Pace(len(wanted)), Sheet(titles, wanted[0][1].num_samples)
+        finished: list[tuple[str, Any]] = []
+        label, said = "Waking the model", 0.0
+        with self.studio.device(), closing(self.paint([config for _, config in wanted])) as told:
+            for item in told:
+                match item:
+                    case painting.Step():
+                        pace.step(item)
+                        label = f"Painting, step {pace.done} of {pace.total}"
+                    case painting.Preview(run, first, pictures):
+                        sheet.previews |= {(run, first + i): data for i, data in enumerate(pictures)}
+                    case painting.Note(text):
+                        sheet.notes.append(text)
+                    case painting.Done(run, images):
+                        finished.append((titles[run], images))
+                if stop.is_set():
+                    break
+                if time.monotonic() - said > SECONDS_BETWEEN:
+                    said = time.monotonic()
+                    yield sheet.html(label, pace), None
+        notes = "".join(notice(note, "info") for note in sheet.notes)
+        if stop.is_set():
+            kept = "what was finished is kept" if finished else "nothing was finished yet"
+            notes += notice(f"Cancelled; {kept}.", "info")
+        yield notes, finished
+
+    # The API
+
+    def _endpoint(self) -> None:
+        with gr.Row(visible=False):
+            inputs: list[gr.components.Component] = [
+                gr.Textbox(label="prompt"),
+                gr.Textbox(self.studio.catalogue.choices(None)[0].key, label="concept"),
+            ]
+            for name in SETTINGS[1:]:
+                kind = gr.Textbox if name in ("negative_prompt", "scheduler") else gr.Number
+                inputs.append(kind(GenerationConfig.model_fields[name].default, label=name))
+            inputs.append(gr.Checkbox(False, label="beside_the_base"))
+            pictures = gr.Gallery(label="pictures")
+        endpoint(
+            self.generate_for_client, inputs, [pictures], "generate", concurrency_id=GPU, concurrency_limit=1
+        )
+
+    def generate_for_client(
+        self,
+        prompt: str,
+        concept: str,
+        negative_prompt: str,
+        num_samples: int,
+        guidance_scale: float,
+        num_inference_steps: int,
+        seed: int,
+        width: int | None,
+        height: int | None,
+        scheduler: str,
+        beside_the_base: bool,
+        request: gr.Request,
+    ) -> Iterator[list[tuple[str, str]]]:
+        """Pictures of a concept as PNG files that carry their settings, each with its title and seed as a caption.
+
+        `concept` is example/teddy-bear, toybox (the base itself), or the name of one of your own.
+        """
+        values = {name: value for name, value in locals().items() if name in SETTINGS}
+        try:
+            choice, config = self._asked(concept, values, request)
+            wanted = jobs(config, choice, beside_the_base)
+            finished: list[tuple[str, Any]] = []
+            with self.studio.device():
+                for item in self.paint([each for _, each in wanted]):
+                    if isinstance(item, painting.Done):
+                        finished.append((wanted[item.run][0], item.images))
+            with tempfile.TemporaryDirectory() as directory:
+                yield captioned(finished, wanted, concept, Path(directory))
+        except TrainerError as error:
+            raise refused(error) from None
+
+
+def word_and_samples(choice: Choice) -> tuple[gr.Button, gr.Dataset]:
+    """The identifier's chip and the example prompts."""
+    samples = gr.Dataset(samples=samples_of(choice), sample_labels=choice.prompt_labels)
+    return gr.Button(choice.word, visible=bool(choice.word)), samples
+
+
+def samples_of(choice: Choice) -> list[list[str]]:
+    return [[prompt] for prompt in choice.prompts]
+
+
+def settings_of(values: dict[str, Any]) -> dict[str, Any]:
+    """Checked settings for the controls. Raises ConfigError."""
+    known = {
+        name: value for name, value in values.items() if name in GenerationConfig.model_fields and value != ""
+    }
+    config = asked(known | {"concept": known.get("concept", "-")})
+    return {name: getattr(config, name) for name in SETTINGS}
+
+
+def captioned(
+    finished: Sequence[tuple[str, Any]],
+    wanted: Sequence[tuple[str, GenerationConfig]],
+    key: str,
+    directory: Path,
+) -> list[tuple[str, str]]:
+    """(file, caption) of every picture, each of the concept's beside the base's of the same seed."""
+    from trainer.generation import save_images
+
+    columns = []
+    for (title, images), (_, config) in zip(finished, wanted, strict=False):
+        painted_by = key if config is wanted[0][1] else metadata.concept_name(config.concept)
+        named = config.model_copy(update={"concept": painted_by})
+        files = save_images(images, named, directory)
+        columns.append([(str(file), f"{title} · seed {config.seed + i}") for i, file in enumerate(files)])
+    return [each for row in zip(*columns, strict=True) for each in row]
+
+
+def link_to(config: GenerationConfig, key: str, request: gr.Request) -> str:
+    """The page's own address with all that is not as usual: never a token, never a path."""
+    usual = GenerationConfig.model_fields
+    changed = {
+        name: value
+        for name in SETTINGS
+        if (value := getattr(config, name)) != usual[name].default and value is not None
+    }
+    headers = request.headers
+    host = headers.get("x-forwarded-host") or headers.get("host") or "localhost"
+    scheme = (headers.get("x-forwarded-proto") or request.url.scheme or "http").split(",")[0]
+    if space := os.environ.get("SPACE_HOST"):
+        scheme, host = "https", space.split(",")[0]
+    return f"{scheme}://{host}/?{urlencode({'concept': key, **changed})}"
+
+
+@lru_cache(maxsize=256)
+def thumbnail(path: Path, side: int = 256) -> bytes:
+    """A photo's square, small, as JPEG."""
+    from PIL import ImageOps
+
+    from trainer.photos import open_photo
+
+    stream = BytesIO()
+    ImageOps.fit(open_photo(path), (side, side)).save(stream, "JPEG", quality=82)
+    return stream.getvalue()

@@ -1,0 +1,141 @@
+"""Sample pictures in a thread, and tell how far they are. Nothing heavy is imported before the first call."""
+
+import logging
+import threading
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainer.config import GenerationConfig
+from trainer.ui.background import Tell, telling
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+logger = logging.getLogger(__name__)
+
+PREVIEW_SIDE = 256  # px
+
+
+@dataclass(frozen=True)
+class Loading:
+    """The libraries and the model are being read."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """`done` of `total` denoising steps of picture set `run`."""
+
+    run: int
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What the pictures from `first` on of set `run` look like so far: JPEGs."""
+
+    run: int
+    first: int
+    pictures: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something the person should know."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """Set `run`, finished."""
+
+    run: int
+    images: "list[Image]"
+
+
+Told = Loading | Step | Preview | Note | Done
+
+
+def paint(configs: Sequence[GenerationConfig]) -> Generator[Told, None, None]:
+    """Sample each config in turn. Closing the generator stops the sampling and waits until the device is free.
+
+    Raises what `load_concept` and `generate` raise.
+    """
+
+    def work(tell: Tell, stop: threading.Event) -> None:
+        tell(Loading())
+        for run, config in enumerate(configs):
+            _paint_one(run, config, tell, stop)
+
+    yield from telling(work)
+
+
+def _paint_one(run: int, config: GenerationConfig, tell: Tell, stop: threading.Event) -> None:
+    if stop.is_set():
+        return
+    from trainer import generation, sampling
+
+    pipeline = loaded(config.concept)
+    if run == 0:
+        for prompt in (config.prompt, config.negative_prompt):
+            if cut := sampling.truncated_part(pipeline.tokenizer, prompt):
+                tell(Note(f"The text encoder reads only so far. It left out: {cut[:80]}"))
+    images = generation.generate(
+        pipeline,
+        config,
+        on_step=lambda done, total: tell(Step(run, done, total)),
+        on_preview=lambda first, seen: tell(Preview(run, first, tuple(map(jpeg, seen)))),
+        should_stop=stop.is_set,
+    )
+    tell(Done(run, images))
+
+
+def jpeg(image: "Image") -> bytes:
+    stream = BytesIO()
+    image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+    image.save(stream, "JPEG", quality=80)
+    return stream.getvalue()
+
+
+def loaded(directory: str) -> Any:
+    """The pipeline of a concept or a base, kept for the next time."""
+    return _pipeline(directory, _version(directory))
+
+
+@lru_cache(maxsize=2)  # a concept and the base beside it
+def _pipeline(directory: str, version: tuple[int, ...]) -> Any:
+    import torch
+
+    from trainer import generation
+
+    half = torch.cuda.is_available()
+    return generation.load_concept(directory, torch_dtype=torch.float16 if half else torch.float32)
+
+
+def _version(directory: str) -> tuple[int, ...]:
+    """Tells a folder's weights from those that it holds after another training; empty for a name on the Hub."""
+    files = Path(directory).glob("*.*") if Path(directory).is_dir() else ()
+    return tuple(
+        sorted(file.stat().st_mtime_ns for file in files if file.suffix in {".safetensors", ".json"})
+    )
+
+
+def free() -> None:
+    """Let go of the models, for a training that needs the memory."""
+    _pipeline.cache_clear()
+
+
+def warm() -> None:
+    """Import what the first picture will need, while its prompt is being typed."""
+    threading.Thread(target=_import, name="warming", daemon=True).start()
+
+
+def _import() -> None:
+    from trainer import generation
+
+    logger.info("ready: %s", generation.__name__)

@@ -1,0 +1,565 @@
+"""The Train tab: settings, what they will cost, and a job that goes on without the page."""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from html import escape
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import ImageOps
+
+from trainer import concept, photos, presets
+from trainer.config import TrainingConfig, advice, training_config
+from trainer.errors import ConfigError, TrainerError
+from trainer.fields import extra
+from trainer.snapshots import PHASES, Snapshot
+from trainer.ui import draft, painting
+from trainer.ui.controls import control
+from trainer.ui.dataset import brought
+from trainer.ui.draft import PHOTOS
+from trainer.ui.studio import NEW, Studio, endpoint, refused
+from trainer.ui.theme import empty, heading, notice, picture, progress, time_left
+from trainer.workspace import read_title
+
+LOOK_SECONDS = 2  # between two looks of a page at a running job
+MAIN = {"max_train_steps": "Steps", "learning_rate": "Learning rate", "num_class_images": "Class images"}
+NO_PHOTOS = "Start comes on when there are photos: bring some on the Dataset tab."
+# What the app decides: places on its own disk, and the prompts, which the Dataset tab asks for.
+OWN = {
+    "instance_data_dir", "instance_prompt", "class_data_dir", "class_prompt", "concepts_list", "output_dir",
+    "logging_dir", "report_to", "resume_from_checkpoint", "set_grads_to_none",
+}  # fmt: skip
+FROM_THE_HUB = ("pretrained_model_name_or_path", "pretrained_vae_name_or_path", "tokenizer_name")
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+ENDED = ("stopped", "finished", "failed", "interrupted")
+STATES = {
+    "new": "Not trained yet",
+    "queued": "Waiting",
+    "running": "Training",
+    "stopping": "Stopping",
+    "stopped": "Stopped",
+    "finished": "Finished",
+    "failed": "Failed",
+    "interrupted": "Interrupted",
+}
+SMOOTHING = 0.9  # of a loss, whose single steps say nothing
+PLOT = (640, 200)
+MAX_POINTS = 300
+
+
+class Train:
+    """Builds the tab's components and holds their handlers."""
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+        self.machine: presets.Machine = "gpu" if studio.catalogue.any_base else "cpu"
+
+    def build(self, current: gr.Dropdown) -> None:
+        """Lay the tab out and wire it. `current` is the concept that is worked on."""
+        self.current = current
+        self.seen = gr.State(None)
+        self.timer = gr.Timer(LOOK_SECONDS, active=False)
+        with gr.Row(elem_classes="bench"):
+            with gr.Column(scale=5, min_width=320, elem_classes="tools"):
+                gr.HTML(heading("Train it", "It goes on when you close this page."), padding=False)
+                self.subject = gr.HTML("", elem_id="subject", padding=False)
+                self._presets()
+                with gr.Row(elem_classes="go"):
+                    self.start = gr.Button(
+                        "Start training",
+                        variant="primary",
+                        size="lg",
+                        interactive=False,
+                        elem_id="start",
+                        scale=3,
+                    )
+                    self.stop = gr.Button(
+                        "Stop", size="lg", interactive=False, elem_id="stop", scale=1, min_width=96
+                    )
+                self.why = gr.HTML(notice(NO_PHOTOS, "info"), elem_id="why", padding=False)
+                with gr.Column(elem_classes="more"):
+                    self._settings()
+            with gr.Column(scale=8, min_width=320, elem_classes="stage"):
+                self.status = gr.HTML(self.nothing(), elem_id="status", padding=False)
+                with gr.Row(elem_classes="next"):
+                    self.resume = gr.Button("Go on", visible=False, elem_id="resume", variant="primary")
+                    self.use = gr.Button("Paint with it", visible=False, elem_id="use", variant="primary")
+                    self.delete = gr.Button("Delete this concept", visible=False, elem_id="delete")
+                self.previews = gr.HTML("", elem_id="previews", padding=False)
+                self.log = gr.HTML("", elem_id="log", padding=False)
+                with gr.Accordion("Class images", open=False) as self.classes:
+                    self.class_note = gr.HTML("", padding=False)
+                    self.class_images = gr.Gallery(
+                        show_label=False,
+                        label="Class images",
+                        columns=8,
+                        height=220,
+                        elem_id="class-images",
+                        buttons=[],
+                    )
+        self._wire()
+
+    def _presets(self) -> None:
+        found = presets.presets("object", self.machine)
+        self.preset = gr.Radio(
+            [each.title for each in found],
+            value=found[0].title,
+            label="Preset",
+            visible=len(found) > 1,
+            elem_id="preset",
+        )
+
+    def _settings(self) -> None:
+        first = presets.presets("object", self.machine)[0].values()
+        self.settings: dict[str, gr.components.Component] = {}
+
+        def add(name: str, **changes: Any) -> None:
+            value = {"value": first[name]} if name in first else {}
+            self.settings[name] = control(TrainingConfig, name, elem_id=f"train-{name}", **value, **changes)
+
+        for name, title in MAIN.items():
+            add(name, label=title)
+        self.cost = gr.HTML("", elem_id="cost", padding=False)
+        self.measure = gr.Button("How long will it take?", size="sm", elem_id="measure")
+        with gr.Accordion("Advanced", open=False, elem_id="train-advanced"):
+            for group, names in _groups().items():
+                with gr.Accordion(group.capitalize(), open=False):
+                    for name in names:
+                        add(name)
+
+    def _wire(self) -> None:
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
+        settings = list(self.settings.values())
+        look, seen = [self.current, self.seen], self.looked()
+        self.start.click(self.begin, [self.current, self.preset, *settings], [self.why, *seen], **quiet)
+        self.stop.click(self.halt, self.current, [self.why, *seen], **quiet)
+        self.resume.click(self.go_on, self.current, [self.why, *seen], **quiet)
+        self.timer.tick(self.look, look, seen, **quiet)
+        self.preset.input(self.use_preset, [self.current, self.preset], settings, **quiet)
+        self.measure.click(
+            self.weigh,
+            [self.current, self.preset, *settings],
+            [self.cost, self.measure],
+            show_progress="hidden",
+            api_visibility="private",
+        )
+        self.classes.expand(
+            self.show_class_images, self.current, [self.class_note, self.class_images], **quiet
+        )
+        self.class_images.select(self.cull, self.current, [self.class_note, self.class_images], **quiet)
+        self._endpoints()
+
+    def looked(self) -> list[gr.components.Component]:
+        """What `look` fills in."""
+        return [
+            self.seen, self.timer, self.subject, self.start, self.stop, self.status,
+            self.resume, self.use, self.delete, self.previews, self.log,
+        ]  # fmt: skip
+
+    # What is seen
+
+    def nothing(self) -> str:
+        """Before there is a concept."""
+        return empty("Nothing to train yet", "Bring photos on the Dataset tab; the training starts here.")
+
+    def show(self, name: str, request: gr.Request) -> list[Any]:
+        """The tab when it is opened, or another concept chosen."""
+        return [self.why_not(name, request), *self.look(name, None, request)]
+
+    def why_not(self, name: str, request: gr.Request) -> str:
+        """Why Start is off, where it is."""
+        reason = self._refusal(name, request)
+        return notice(reason, "info") if reason else ""
+
+    def _refusal(self, name: str, request: gr.Request) -> str | None:
+        visitor = self.studio.access.visitor(request)
+        if reason := self.studio.why_not_train(visitor):
+            return reason
+        folder = self._find(name, request)
+        if folder is None:
+            return NO_PHOTOS
+        if self.studio.jobs.snapshot(folder).state in ("queued", "running", "stopping"):
+            return None
+        try:
+            brought(folder)
+            draft.read(folder).subject()
+        except TrainerError as error:
+            return str(error)
+        return None
+
+    def look(self, name: str, seen: Any, request: gr.Request) -> list[Any]:
+        """A page's look at its job: what changed since `seen`, or nothing."""
+        folder = self._find(name, request)
+        if folder is None:
+            hidden = [gr.Button(visible=False)] * 3
+            off = [gr.Button(interactive=False)] * 2
+            return ["none", gr.Timer(active=False), "", *off, self.nothing(), *hidden, "", ""]
+        now = self.studio.jobs.snapshot(folder)
+        key = f"{name} {now.state} {now.place} {now.phase} {now.step} {len(now.previews)} {len(now.log)} {now.message}"
+        if key == seen:
+            return [gr.skip()] * len(self.looked())
+        going = now.state in ("queued", "running", "stopping")
+        usable = concept.has_weights(folder) and not going
+        return [
+            key,
+            gr.Timer(active=going),
+            subject_html(folder),
+            gr.Button(
+                "Train again" if now.state in ENDED else "Start training",
+                interactive=not going and self._refusal(name, request) is None,
+            ),
+            gr.Button(interactive=now.state in ("queued", "running")),
+            status_html(now) if now.state != "new" else ready_html(folder),
+            gr.Button(visible=now.state in ("stopped", "interrupted", "failed") and now.total is not None),
+            gr.Button(visible=usable),
+            gr.Button(visible=not going),
+            previews_html(now),
+            log_html(now),
+        ]
+
+    def _find(self, name: str, request: gr.Request) -> Path | None:
+        owner = self.studio.access.visitor(request).owner
+        if not owner or not name or name == NEW:
+            return None
+        try:
+            return self.studio.workspace.find(owner, name)
+        except TrainerError:
+            return None
+
+    # What is done
+
+    def begin(self, request: gr.Request, name: str, preset: str, *values: Any) -> list[Any]:
+        """Start, or queue, a training."""
+        try:
+            self._submit(name, self._given(preset, values), preset, request)
+        except TrainerError as error:
+            return [notice(str(error), "error"), *self.look(name, None, request)]
+        return ["", *self.look(name, None, request)]
+
+    def _given(self, preset: str, values: tuple[Any, ...]) -> dict[str, Any]:
+        """The page's settings; an empty field is one that was not given."""
+        return {
+            name: value for name, value in zip(self.settings, values, strict=True) if value not in (None, "")
+        }
+
+    def _submit(self, name: str, given: dict[str, Any], preset: str, request: gr.Request) -> Path:
+        folder = self._allowed(name, request)
+        self.studio.jobs.submit(self.config(folder, given, preset))
+        painting.free()
+        return folder
+
+    def _allowed(self, name: str, request: gr.Request) -> Path:
+        """The folder, for someone who may train it. Raises TrainerError."""
+        visitor = self.studio.access.visitor(request)
+        if reason := self.studio.why_not_train(visitor):
+            raise ConfigError(reason)
+        return self.studio.workspace.find(visitor.trainer(), name)
+
+    def config(self, folder: Path, given: dict[str, Any], preset: str = "") -> TrainingConfig:
+        """What is trained: the preset, what was given on top, and what is the app's own. Raises TrainerError."""
+        said = draft.read(folder)
+        brought(folder)
+        if own := sorted(OWN & given.keys()):
+            raise ConfigError("\n".join(f"{each}: the studio sets this itself; leave it out" for each in own))
+        values = self._preset(said.kind, preset).values() | given
+        values = {key: value for key, value in values.items() if key not in OWN}
+        subject = said.subject()
+        values.setdefault("validation_prompt", subject["validation_prompt"])
+        if not values.get("with_prior_preservation"):
+            subject.pop("class_prompt", None)
+        subject.pop("validation_prompt")
+        config = training_config(
+            **values | subject,
+            instance_data_dir=str(folder / PHOTOS),
+            output_dir=str(folder),
+            report_to="none",
+        )
+        self._check_sources(config)
+        resolution = config.resolution or self.studio.resolution()
+        report = photos.review(folder / PHOTOS, resolution, said.kind)
+        if report.gate == "blocked":
+            raise ConfigError(f"The photos are not ready. {report.summary}: see the Dataset tab.")
+        return config
+
+    def _preset(self, kind: draft.Kind, title: str) -> presets.Preset:
+        found = presets.presets(kind, self.machine)
+        return next((each for each in found if each.title == title), found[0])
+
+    def _check_sources(self, config: TrainingConfig) -> None:
+        """Models come from the Hub or are the studio's own: a name must not reach into this machine's disk."""
+        for name in FROM_THE_HUB:
+            value = getattr(config, name)
+            if value is None or value == self.studio.catalogue.base:
+                continue
+            if not self.studio.catalogue.any_base:
+                raise ConfigError(f"{name}: without a GPU only {self.studio.catalogue.base} is trained here")
+            if not HUB_NAME.fullmatch(value) or ".." in value or Path(value).exists():
+                raise ConfigError(
+                    f"{name}: {value[:60]!r} is refused; it takes a name on the Hub, as in owner/model"
+                )
+
+    def halt(self, name: str, request: gr.Request) -> list[Any]:
+        """Stop and keep what was learnt."""
+        try:
+            self.studio.jobs.stop(self._allowed(name, request))
+        except TrainerError as error:
+            return [notice(str(error), "error"), *self.look(name, None, request)]
+        return ["", *self.look(name, None, request)]
+
+    def go_on(self, name: str, request: gr.Request) -> list[Any]:
+        """From the newest checkpoint."""
+        try:
+            self.studio.jobs.resume(self._allowed(name, request))
+            painting.free()
+        except TrainerError as error:
+            return [notice(str(error), "error"), *self.look(name, None, request)]
+        return ["", *self.look(name, None, request)]
+
+    def remove(self, name: str, sure: bool, request: gr.Request) -> tuple[Any, str]:
+        """Delete a concept with its photos; returns what is worked on then, and a message."""
+        if not sure:
+            return gr.skip(), ""
+        visitor = self.studio.access.visitor(request)
+        try:
+            self.studio.jobs.delete(self.studio.workspace.find(visitor.home(), name))
+        except TrainerError as error:
+            return gr.skip(), notice(str(error), "error")
+        return self.studio.working_on(visitor.owner), notice("Deleted, with its photos.", "good")
+
+    def use_preset(self, name: str, preset: str, request: gr.Request) -> list[Any]:
+        """Fill the settings in."""
+        folder = self._find(name, request)
+        values = self._preset(draft.read(folder).kind if folder else "object", preset).values()
+        usual = {
+            each: info.default
+            for each, info in TrainingConfig.model_fields.items()
+            if not info.default_factory
+        }
+        return [values.get(each, usual.get(each)) for each in self.settings]
+
+    def weigh(self, request: gr.Request, name: str, preset: str, *values: Any) -> Iterator[tuple[Any, Any]]:
+        """What the training will need, from a measurement on this machine."""
+        on, off = gr.Button(interactive=True), gr.Button("Measuring ...", interactive=False)
+        try:
+            folder = self._allowed(name, request)
+            config = self.config(folder, self._given(preset, values), preset)
+            yield progress("Training a few steps to see", 0, 1, "on a processor this takes a minute"), off
+            with self.studio.device():
+                from trainer import memory  # here, not above: it imports torch
+
+                found = memory.estimate(config, self.studio.workspace.root) or memory.measure(
+                    config, self.studio.workspace.root
+                )
+            lacking = found.lacking(folder)
+            said = notice(found.sentence(), "good") + (notice(lacking) if lacking else "")
+            said += "".join(notice(each, "info") for each in advice(config))
+            yield said, gr.Button("Measure again", interactive=True)
+        except TrainerError as error:
+            yield notice(str(error), "error"), on
+
+    def show_class_images(self, name: str, request: gr.Request) -> tuple[str, list[str]]:
+        """What keeps the class, as far as it was made."""
+        folder = self._find(name, request)
+        directory = self._class_directory(folder) if folder else None
+        found = photos.list_photos(directory) if directory and directory.is_dir() else []
+        if not found:
+            return notice("None yet: the base paints them when the training starts.", "info"), []
+        said = f"{len(found)} pictures of the class, painted by the base. Press one to take it out; the next start paints another."
+        return f"<p>{escape(said)}</p>", [str(path) for path in found]
+
+    def cull(self, name: str, request: gr.Request, event: gr.SelectData) -> tuple[str, list[str]]:
+        """Take a class image out."""
+        try:
+            folder = self._allowed(name, request)
+            directory = self._class_directory(folder)
+            if directory is not None and self.studio.jobs.snapshot(folder).state not in (
+                "running",
+                "stopping",
+            ):
+                from trainer.generation import cull_class_image
+
+                cull_class_image(directory, photos.list_photos(directory)[int(event.index)].name)
+        except (TrainerError, IndexError) as error:
+            said, shown = self.show_class_images(name, request)
+            return notice(str(error), "error") + said, shown
+        return self.show_class_images(name, request)
+
+    def _class_directory(self, folder: Path) -> Path | None:
+        if not (folder / concept.SETTINGS_FILE).is_file():
+            return None
+        config = training_config(**concept.read_settings(folder)["config"])
+        if not config.with_prior_preservation:
+            return None
+        from trainer import preparation  # here, not above: it imports torch
+
+        return preparation.class_directories(config, config.resolution or self.studio.resolution() or 512)[0]
+
+    # The API
+
+    def _endpoints(self) -> None:
+        with gr.Row(visible=False):
+            concept_name = gr.Textbox(label="concept")
+            settings = gr.JSON(label="settings")
+            answer = gr.JSON(label="status")
+        endpoint(self.start_training, [concept_name, settings], [answer], "start_training")
+        endpoint(self.job_status, [concept_name], [answer], "job_status", queue=False)
+        endpoint(self.stop_training, [concept_name], [answer], "stop_training", queue=False)
+
+    def start_training(
+        self, concept: str, settings: dict[str, Any] | None, request: gr.Request
+    ) -> dict[str, Any]:
+        """Train a concept that /check_photos made. `settings` are TrainingConfig's by name; the preset has the others."""
+        try:
+            given = settings or {}
+            if not isinstance(given, dict):
+                raise ConfigError('settings: an object is needed, as {"max_train_steps": 200}')
+            return told(self.studio.jobs.snapshot(self._submit(concept, given, "", request)))
+        except TrainerError as error:
+            raise refused(error) from None
+
+    def job_status(self, concept: str, request: gr.Request) -> dict[str, Any]:
+        """Where a training stands: state, place in the queue, phase, step, total, seconds left, losses, log."""
+        try:
+            owner = self.studio.access.visitor(request).home()
+            return told(self.studio.jobs.snapshot(self.studio.workspace.find(owner, concept)))
+        except TrainerError as error:
+            raise refused(error) from None
+
+    def stop_training(self, concept: str, request: gr.Request) -> dict[str, Any]:
+        """Stop after this step and keep what was learnt; take a waiting job off the queue."""
+        try:
+            folder = self._allowed(concept, request)
+            self.studio.jobs.stop(folder)
+            return told(self.studio.jobs.snapshot(folder))
+        except TrainerError as error:
+            raise refused(error) from None
+
+
+def _groups() -> dict[str, list[str]]:
+    """The settings that are not in view, by their group."""
+    found: dict[str, list[str]] = {}
+    for name, info in TrainingConfig.model_fields.items():
+        if name not in OWN and name not in MAIN:
+            found.setdefault(extra(info)["group"], []).append(name)
+    return found
+
+
+def told(snapshot: Snapshot) -> dict[str, Any]:
+    """A snapshot for a client; no path of this machine's."""
+    plain = {name: getattr(snapshot, name) for name in Snapshot.__dataclass_fields__ if name != "previews"}
+    return plain | {"previews": [[step, path.name] for step, path in snapshot.previews]}
+
+
+def subject_html(folder: Path) -> str:
+    """What is about to be trained."""
+    said = draft.read(folder)
+    count = len(photos.list_photos(folder / PHOTOS)) if (folder / PHOTOS).is_dir() else 0
+    prompt = said.instance_prompt if said.identifier else "no identifier yet"
+    return (
+        f'<div class="subject"><h3>{escape(read_title(folder))}</h3><p>{count} photos, known as'
+        f" <strong>{escape(prompt)}</strong></p></div>"
+    )
+
+
+def ready_html(folder: Path) -> str:
+    """A concept that was not trained yet."""
+    shown = []
+    if (folder / PHOTOS).is_dir():
+        shown = [
+            picture(_small(path, path.stat().st_mtime_ns), "")
+            for path in photos.list_photos(folder / PHOTOS)[:5]
+        ]
+    return empty("Ready to learn", "Press Start. Previews appear here as it learns.", shown)
+
+
+@lru_cache(maxsize=512)
+def _small(path: Path, version: int) -> bytes:
+    stream = BytesIO()
+    ImageOps.fit(photos.open_photo(path), (256, 256)).save(stream, "JPEG", quality=82)
+    return stream.getvalue()
+
+
+def status_html(now: Snapshot) -> str:
+    """State, progress and figures, and the loss."""
+    kind = {"failed": "error", "interrupted": "warning", "finished": "good"}.get(now.state, "info")
+    bar = ""
+    if now.state in ("running", "stopping"):
+        label = PHASES.get(now.phase or "load", "Training")
+        if now.total:
+            left = time_left(now.eta_seconds) if now.eta_seconds is not None else ""
+            bar = progress(
+                label, now.step, now.total, f"{now.step} of {now.total}" + (f", {left}" if left else "")
+            )
+        else:
+            bar = progress(label, 0, 0, "a moment")
+    figures = [
+        ("Step", f"{now.step:,}" + (f" of {now.total:,}" if now.total else "")),
+        ("Pace", f"{now.steps_per_second:.2f} it/s" if now.steps_per_second else "-"),
+        ("Memory", f"{now.memory / 1e9:.1f} GB" if now.memory else "-"),
+        ("Loss", f"{smoothed(now.losses)[-1][1]:.4f}" if now.losses else "-"),
+    ]
+    facts = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in figures)
+    changes = "".join(notice(f"Out of memory, so {change}.", "info") for change in now.changes)
+    said = notice(now.message, kind) if now.message and not bar else ""
+    return (
+        f'<section class="job {now.state}"><h2>{STATES[now.state]}</h2>{said}{bar}{changes}'
+        f'<dl class="figures">{facts}</dl>{plot(now.losses, now.total)}</section>'
+    )
+
+
+def smoothed(losses: tuple[tuple[int, float], ...]) -> list[tuple[int, float]]:
+    """Exponential mean, unbiased at the start."""
+    mean, weight, found = 0.0, 0.0, []
+    for step, loss in losses:
+        mean, weight = SMOOTHING * mean + (1 - SMOOTHING) * loss, SMOOTHING * weight + 1 - SMOOTHING
+        found.append((step, mean / weight))
+    return found
+
+
+def plot(losses: tuple[tuple[int, float], ...], total: int | None) -> str:
+    """The loss, raw and smoothed, as a drawing of a few kilobytes."""
+    if len(losses) < 2:
+        return ""
+    keep = max(1, len(losses) // MAX_POINTS)
+    raw, smooth = losses[::keep], smoothed(losses)[::keep]
+    width, height = PLOT
+    last, top = max(total or 0, raw[-1][0]), max(loss for _, loss in raw) or 1.0
+
+    def points(series: Any) -> str:
+        return " ".join(f"{width * step / last:.1f},{height * (1 - loss / top):.1f}" for step, loss in series)
+
+    return (
+        f'<figure class="plot"><svg viewBox="0 -4 {width} {height + 8}" preserveAspectRatio="none" role="img"'
+        f' aria-label="Loss by step; now {smooth[-1][1]:.4f}"><polyline class="raw" points="{points(raw)}"/>'
+        f'<polyline class="smooth" points="{points(smooth)}"/></svg>'
+        f"<figcaption><span>loss, smoothed over about ten reports; top {top:.3f}</span><span>step {last:,}</span></figcaption></figure>"
+    )
+
+
+def previews_html(now: Snapshot) -> str:
+    """Fixed prompts and seeds, by step."""
+    if not now.previews:
+        return ""
+    by_step: dict[int, list[Path]] = {}
+    for step, path in now.previews:
+        by_step.setdefault(step, []).append(path)
+    rows = "".join(
+        f"<figure><div>{''.join(_preview(path, step) for path in paths)}</div><figcaption>step {step:,}</figcaption></figure>"
+        for step, paths in sorted(by_step.items())
+    )
+    return f'<section class="previews"><h3>As it learns</h3><div class="rows">{rows}</div></section>'
+
+
+def _preview(path: Path, step: int) -> str:
+    return picture(_small(path, step), f"preview at step {step}") if path.is_file() else ""
+
+
+def log_html(now: Snapshot) -> str:
+    """The last lines."""
+    if not now.log:
+        return ""
+    lines = "\n".join(now.log[-60:])
+    return f'<details class="log"><summary>Log</summary><pre tabindex="0">{escape(lines)}</pre></details>'
