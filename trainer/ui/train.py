@@ -113,7 +113,7 @@ class Train:
         )
 
     def _settings(self) -> None:
-        first = presets.presets("object", self.machine)[0].values()
+        first = self._preset("object", "")
         self.settings: dict[str, gr.components.Component] = {}
 
         def add(name: str, **changes: Any) -> None:
@@ -264,7 +264,7 @@ class Train:
         brought(folder)
         if own := sorted(OWN & given.keys()):
             raise ConfigError("\n".join(f"{each}: the studio sets this itself; leave it out" for each in own))
-        values = self._preset(said.kind, preset).values() | given
+        values = self._preset(said.kind, preset) | given
         values = {key: value for key, value in values.items() if key not in OWN}
         subject = said.subject()
         values.setdefault("validation_prompt", subject["validation_prompt"])
@@ -284,9 +284,11 @@ class Train:
             raise ConfigError(f"The photos are not ready. {report.summary}: see the Dataset tab.")
         return config
 
-    def _preset(self, kind: draft.Kind, title: str) -> presets.Preset:
+    def _preset(self, kind: draft.Kind, title: str) -> dict[str, Any]:
+        """The settings to begin with, on the studio's own base."""
         found = presets.presets(kind, self.machine)
-        return next((each for each in found if each.title == title), found[0])
+        chosen = next((each for each in found if each.title == title), found[0])
+        return chosen.values() | {"pretrained_model_name_or_path": self.studio.catalogue.base}
 
     def _check_sources(self, config: TrainingConfig) -> None:
         """Models come from the Hub or are the studio's own: a name must not reach into this machine's disk."""
@@ -332,7 +334,7 @@ class Train:
     def use_preset(self, name: str, preset: str, request: gr.Request) -> list[Any]:
         """Fill the settings in."""
         folder = self._find(name, request)
-        values = self._preset(draft.read(folder).kind if folder else "object", preset).values()
+        values = self._preset(draft.read(folder).kind if folder else "object", preset)
         usual = {
             each: info.default
             for each, info in TrainingConfig.model_fields.items()
