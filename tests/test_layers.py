@@ -10,7 +10,7 @@ from trainer.config import Concept, GenerationConfig, TrainingConfig
 ROOT = Path(__file__).parent.parent
 # a module imports only from the rows above its own
 LAYERS = (
-    {"__init__", "errors", "loss", "grid"},
+    {"__init__", "errors", "loss", "grid", "refusals"},
     {"fields", "optimizers", "verdicts"},
     {"config"},
     {"flags", "photos", "models", "concept", "metadata", "faults", "presets"},
@@ -41,11 +41,12 @@ WITHOUT_TORCH = {
     "jobs",
     "card",
     "bundle",
+    "refusals",
     "uploader",
     "hub",
     "__main__",
 }
-SHARING = {"card", "bundle", "showcase", "uploader", "hub"}
+SHARING = {"card", "bundle", "showcase", "refusals", "uploader", "hub"}
 HEAVY = {"torch", "diffusers", "transformers", "accelerate", "peft", "bitsandbytes", "xformers"}
 
 

@@ -85,8 +85,7 @@ def export_zip(
     directory = Path(directory)
     name = safe_name(directory.resolve().name)
     with staged(directory, include_photos=include_photos) as work:
-        base = str(concept.read_settings(directory)["config"].get("pretrained_model_name_or_path", ""))
-        base_card = read_base_card(base, local_files_only=True)
+        base_card = read_base_card(directory, local_files_only=True)
         card.write(work / "files", name, base_card=base_card, title=title, subject=subject)
         if not isinstance(target, (str, Path)):
             return _write_zip(work / "files", name, target, on_progress, should_stop)
@@ -109,16 +108,18 @@ def files_of(folder: Path) -> list[Path]:
     )
 
 
-def read_base_card(base: str, revision: str | None = None, **options: Any) -> str | None:
-    """A base's README.md: from its folder, or from the Hub with `hf_hub_download`'s options. None where there is none."""
+def read_base_card(directory: Path, **options: Any) -> str | None:
+    """The README.md of a concept's base, from its folder, or from the Hub with `hf_hub_download`'s options; or None."""
+    config = training_config(**concept.read_settings(directory)["config"])
+    base = config.pretrained_model_name_or_path
     file = Path(base) / card.CARD_FILE
     if not Path(base).is_dir():
         from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import EntryNotFoundError, HFValidationError, RepositoryNotFoundError
+        from huggingface_hub.errors import HFValidationError
 
         try:
-            file = Path(hf_hub_download(base, card.CARD_FILE, revision=revision, **options))
-        except (EntryNotFoundError, HFValidationError, RepositoryNotFoundError, OSError):
+            file = Path(hf_hub_download(base, card.CARD_FILE, revision=config.revision, **options))
+        except (HFValidationError, OSError):  # the Hub's errors are OSErrors
             return None
     return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
 
@@ -223,10 +224,15 @@ def _gather_photos(settings: dict[str, Any], files: Path) -> None:
     from trainer import photos  # here, not above: numpy takes a while, and most are shared without
 
     folder = files / card.PHOTOS
+    folder.mkdir()
+    paths: list[Path] = []
     for each in training_config(**settings["config"]).concepts:
-        photos.import_photos(photos.list_photos(each.instance_data_dir), folder)
-    for other in [path for path in folder.iterdir() if path.suffix != ".png"]:
-        other.unlink()
+        paths += photos.list_photos(each.instance_data_dir)
+    for index, path in enumerate(paths):
+        image = photos.open_photo(path)
+        image.thumbnail((photos.MAX_STORED_SIDE, photos.MAX_STORED_SIDE))
+        image.info.clear()
+        image.save(folder / f"{index:03d}.png")
 
 
 def _write_json(file: Path, content: Any) -> None:

@@ -53,7 +53,8 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             known = [option.lstrip("-") for option in self._option_string_actions]
             messages = [_unknown(word, known) for word in unknown if word.startswith("--")]
-            raise ConfigError("\n".join(messages or [f"{unknown[0]!r} belongs to no flag"]))
+            shown = "hf_..." if unknown[0].startswith("hf_") else unknown[0]  # a token is not repeated
+            raise ConfigError("\n".join(messages or [f"{shown!r} belongs to no flag"]))
         return namespace
 
 

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,7 @@ def push(
             "repo_id": repo_id,
             "token": token,
             "endpoint": endpoint,
+            "directory": str(directory),
             "files": str(work / "files"),
             "back": str(work / "back"),
             "private": private,
@@ -175,6 +177,7 @@ def _upload(asked: dict[str, Any], work: Path, watch: _Watch, on_commit: Callabl
             env=_environment(asked["endpoint"], work, watch.stall_seconds),
             text=True,
             encoding="utf-8",
+            start_new_session=True,  # Ctrl-C is for this process, which then ends that one
         )
     assert process.stdin is not None and process.stdout is not None
     try:
@@ -196,7 +199,8 @@ def _upload(asked: dict[str, Any], work: Path, watch: _Watch, on_commit: Callabl
         process.kill()
         process.wait()
         process.stdout.close()
-        process.stdin.close()
+        with suppress(BrokenPipeError):
+            process.stdin.close()
     if code != 0:
         tail = (work / "log").read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
         reason = "".join(tail).replace(asked["token"], "[token]")[:200]

@@ -8,7 +8,6 @@ import hashlib
 import io
 import json
 import os
-import re
 import sys
 import tempfile
 import threading
@@ -19,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import httpx2
 from huggingface_hub import (
     CommitOperationAdd,
     CommitOperationDelete,
@@ -27,10 +25,11 @@ from huggingface_hub import (
     hf_hub_download,
     set_client_factory,
 )
-from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+from huggingface_hub.errors import RepositoryNotFoundError
 from tqdm import tqdm
 
-from trainer import bundle, card, concept
+from trainer import bundle, card
+from trainer.refusals import Client, CutError, PushError, RefusedError, counted, is_passing, named
 
 WAITS = (1, 3)  # seconds before the second and the third try, after a cut or an answer of 500 and above
 TOLD_EVERY = 0.1  # seconds
@@ -39,12 +38,13 @@ OF_THE_HUB = ".gitattributes"  # in every repository from its first moment
 
 @dataclass(frozen=True)
 class Request:
-    """What `hub.push` asks. `files`: the folder to upload; `back`: where to download the result to, for comparing.
-    `known`: the commit that an earlier push of this concept left, if any."""
+    """What `hub.push` asks. `directory`: the concept; `files`: the folder to upload; `back`: where to download the
+    result to, for comparing. `known`: the commit that an earlier push of this concept left, if any."""
 
     repo_id: str
     token: str
     endpoint: str
+    directory: str
     files: str
     back: str
     private: bool
@@ -52,46 +52,6 @@ class Request:
     known: str | None
     title: str | None
     subject: card.Subject | None
-
-
-class PushError(Exception):
-    """An end with a named cause and a sentence for the user."""
-
-    def __init__(self, cause: str, message: str) -> None:
-        super().__init__(message)
-        self.cause, self.message = cause, message
-
-
-class RefusedError(Exception):
-    """The Hub answered with an error status that no second look at the answer can mend."""
-
-    def __init__(self, response: httpx2.Response) -> None:
-        self.status = response.status_code
-        super().__init__(f"{self.status} at {response.request.method} {response.request.url.path}")
-        self.reason = _reason(response)
-        # seconds: Retry-After: 30, or the Hub's own RateLimit: "api";r=0;t=30
-        after = re.search(
-            r"\d+$", str(response.headers.get("Retry-After") or response.headers.get("RateLimit"))
-        )
-        self.wait = int(after[0]) if after else None
-
-
-class CutError(Exception):
-    """No connection, or it ended before the answer."""
-
-
-class Client(httpx2.Client):
-    """Ends a call at once where the library would sleep and try again: trying again is done in one place, here."""
-
-    def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
-        try:
-            response = super().send(request, **options)
-        except httpx2.TransportError as error:
-            raise CutError(f"{type(error).__name__} at {request.method} {request.url.path}") from error
-        if response.status_code in (401, 403, 409, 412, 413, 429) or response.status_code >= 500:
-            response.read()
-            raise RefusedError(response)
-        return response
 
 
 class Told:
@@ -146,6 +106,7 @@ def main() -> int:
     request = Request(**json.loads(sys.stdin.readline()))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     told = Told(sys.stdout, request.token)
+    sys.stdout = sys.stderr  # whatever a library prints is no answer
     set_client_factory(lambda: Client(follow_redirects=True, timeout=None))
     try:
         for wait in (*WAITS, None):
@@ -153,12 +114,12 @@ def main() -> int:
                 push(request, told)
                 return 0
             except Exception as error:
-                if wait is None or not _is_passing(error):
+                if wait is None or not is_passing(error):
                     raise
                 told(phase="wait", done=0, total=0)
                 time.sleep(wait)
     except Exception as error:
-        failure = named(error, request)
+        failure = named(error, request.repo_id, request.endpoint)
         told(cause=failure.cause, message=failure.message)
     return 1
 
@@ -204,7 +165,7 @@ def check_namespace(whoami: dict[str, Any], request: Request) -> None:
             f"{namespace} is not yours on the Hub: this token is {name}'s. Push to {name}/{request.repo_id.split('/')[1]}"
             + (f", or to one of {', '.join(mine[1:])}." if mine[1:] else "."),
         )
-    role = whoami.get("auth", {}).get("accessToken", {}).get("role")
+    role = ((whoami.get("auth") or {}).get("accessToken") or {}).get("role")
     if role == "read":
         raise PushError(
             "forbidden",
@@ -213,12 +174,10 @@ def check_namespace(whoami: dict[str, Any], request: Request) -> None:
 
 
 def _write_card(request: Request, folder: Path) -> None:
-    config = concept.read_settings(folder)["config"]
-    base, revision = str(config.get("pretrained_model_name_or_path", "")), config.get("revision")
     base_card = None
     with tempfile.TemporaryDirectory() as cache, suppress(RefusedError, CutError):
         options = {"endpoint": request.endpoint, "token": request.token, "cache_dir": cache}
-        base_card = bundle.read_base_card(base, revision, **options)
+        base_card = bundle.read_base_card(Path(request.directory), **options)
     card.write(
         folder,
         request.repo_id,
@@ -241,7 +200,7 @@ def _repository(api: HfApi, request: Request, additions: list[Addition]) -> tupl
         api.create_repo(repo_id, private=request.private)
         info = api.model_info(repo_id, files_metadata=True)
     if info.id != repo_id:
-        raise PushError("exists", f"{repo_id} is called {info.id} on the Hub. Push to {info.id}.")
+        raise PushError("renamed", f"{repo_id} is called {info.id} on the Hub. Push to {info.id}.")
     if info.private != request.private:
         is_now, other = ("private", "public") if info.private else ("public", "private")
         raise PushError(
@@ -257,7 +216,7 @@ def _repository(api: HfApi, request: Request, additions: list[Addition]) -> tupl
     if there and info.sha != request.known and not request.overwrite and there != _hashes(additions, there):
         raise PushError(
             "exists",
-            f"{repo_id} is already on the Hub with {_counted(len(there), 'file')}, not as this concept's last push left"
+            f"{repo_id} is already on the Hub with {counted(len(there), 'file')}, not as this concept's last push left"
             " it. Overwrite it (its history is kept), or choose another name.",
         )
     assert info.sha is not None  # a repository has a first commit from the start
@@ -322,88 +281,6 @@ def _compare(request: Request, commit: str, additions: list[Addition], total: in
                 )
         before += addition.upload_info.size
         told.progress("check", before, total)
-
-
-def named(error: BaseException, request: Request) -> PushError:
-    """What a user is told of an error: its cause, and the way out."""
-    for each in _chain(error):
-        if isinstance(each, PushError):
-            return each
-        if isinstance(each, RefusedError):
-            return _of_status(each.status, each.reason, each.wait, request)
-        if isinstance(each, HfHubHTTPError):
-            return _of_status(each.response.status_code, each.server_message or "", None, request)
-        if isinstance(each, httpx2.ConnectError):
-            return PushError(
-                "unreachable", f"{request.endpoint} cannot be reached. Check the connection and push again."
-            )
-        if isinstance(each, httpx2.TransportError) or (isinstance(each, CutError) and each.__cause__ is None):
-            return PushError(
-                "cut", "The connection to the Hub was cut. Push again: what has arrived is not sent twice."
-            )
-    return PushError(
-        "unexpected", f"The upload failed ({type(error).__name__}: {_short(str(error))}). Push again."
-    )
-
-
-def _of_status(status: int, reason: str, wait: int | None, request: Request) -> PushError:
-    repo_id, namespace = request.repo_id, request.repo_id.split("/")[0]
-    because = f": {reason}" if reason else ""
-    tokens = f"{request.endpoint}/settings/tokens"
-    if status == 401:
-        return PushError(
-            "unauthorized",
-            f"The Hub does not accept this token (401). It may have expired: make a new one with write access at {tokens}"
-            " and push again.",
-        )
-    if status == 403:
-        return PushError(
-            "forbidden",
-            f"The Hub does not let this token write to {repo_id} (403{because}). Use a token with write access to"
-            f" {namespace}, from {tokens}, or another name.",
-        )
-    if status in (409, 412):
-        return PushError(
-            "conflict",
-            f"{repo_id} was changed on the Hub while this push was under way ({status}). Nothing was overwritten; push again.",
-        )
-    if status == 429:
-        when = f"in {_counted(wait, 'second')}" if wait else "in a few minutes"
-        return PushError("rate_limited", f"The Hub asks for fewer requests (429). Push again {when}.")
-    if status >= 500:
-        return PushError(
-            "server",
-            f"The Hub has trouble of its own ({status}{because}). The concept is safe here; push again later.",
-        )
-    return PushError("refused", f"The Hub refused this upload ({status}{because}).")
-
-
-def _is_passing(error: BaseException) -> bool:
-    return any(
-        isinstance(each, (CutError, httpx2.TransportError))
-        or (isinstance(each, RefusedError) and each.status >= 500)
-        for each in _chain(error)
-    )
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__
-
-
-def _reason(response: httpx2.Response) -> str:
-    """The Hub's own words, if it gave any."""
-    return _short(response.headers.get("X-Error-Message", ""))
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 200 else line[:200] + "..."
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 if __name__ == "__main__":
