@@ -230,7 +230,7 @@ def _gather_photos(settings: dict[str, Any], files: Path) -> None:
         paths += photos.list_photos(each.instance_data_dir)
     for index, path in enumerate(paths):
         image = photos.open_photo(path)
-        image.thumbnail((photos.MAX_STORED_SIDE, photos.MAX_STORED_SIDE))
+        image.thumbnail((pixels.MAX_STORED_SIDE, pixels.MAX_STORED_SIDE))
         image.info.clear()
         image.save(folder / f"{index:03d}.png")
 
