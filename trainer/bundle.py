@@ -221,7 +221,7 @@ def _gather_pictures(directory: Path, files: Path) -> None:
 
 def _gather_photos(settings: dict[str, Any], files: Path) -> None:
     """The photos as pixels alone, under our names: what a camera wrote beside them (the place, the owner) stays here."""
-    from trainer import photos  # here, not above: numpy takes a while, and most are shared without
+    from trainer import photos, pixels  # here, not above: numpy takes a while, and most are shared without
 
     folder = files / card.PHOTOS
     folder.mkdir()
