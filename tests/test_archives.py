@@ -8,9 +8,9 @@ import zlib
 from pathlib import Path
 
 import pytest
+from drawings import save, scene
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pictures import save, scene
 
 from trainer import archives
 from trainer.archives import Brought, collect

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pictures import scene
+from drawings import scene
 from PIL import Image
 
 from trainer import loop

@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from pictures import save, scene
+from drawings import save, scene
 from PIL import Image
 
 from trainer import pixels

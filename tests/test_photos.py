@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import save, scene
+from drawings import save, scene
 from PIL import Image, ImageFilter, ImageOps
 
 from trainer import photos

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import save, scene
+from drawings import save, scene
 from PIL import Image, ImageCms
 
 from trainer import pixels

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import save, scene
+from drawings import save, scene
 from PIL import Image
 
 from trainer import crops, remedies

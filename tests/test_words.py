@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pictures import scene
+from drawings import scene
 from PIL import Image, ImageDraw, ImageFont
 
 from trainer.words import read_words
