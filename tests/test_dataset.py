@@ -7,7 +7,7 @@ import torch
 from conftest import draw_photo
 from PIL import Image
 
-from trainer import dataset, models
+from trainer import crops, dataset, models
 from trainer.errors import PhotoError
 
 
@@ -30,29 +30,12 @@ def test_a_rotated_photo_is_read_upright(tmp_path: Path) -> None:
     assert example.pixels[:, 37, 10].tolist() == [255, 0, 0]
 
 
-def test_crops_by_hand() -> None:
-    centre = dataset.crops(16, 21, 16, center_crop=True, hflip=False, most=5)
-    assert centre == [dataset.Crop(0, 2, False)]
-    wide = dataset.crops(16, 36, 16, center_crop=False, hflip=False, most=5)
-    assert [(crop.top, crop.left) for crop in wide] == [(0, 0), (0, 5), (0, 10), (0, 15), (0, 20)]
-    tall = dataset.crops(18, 16, 16, center_crop=False, hflip=True, most=None)
-    assert [(crop.top, crop.flip) for crop in tall] == [
-        (0, False),
-        (0, True),
-        (1, False),
-        (1, True),
-        (2, False),
-        (2, True),
-    ]
-    assert len(dataset.crops(16, 16, 16, center_crop=False, hflip=False, most=5)) == 1
-
-
 def test_cut_scales_to_one_and_mirrors() -> None:
     pixels = torch.zeros(3, 2, 4, dtype=torch.uint8)
     pixels[:, :, 2] = 255
-    straight = dataset.cut(pixels, dataset.Crop(0, 2, False), 2)
+    straight = dataset.cut(pixels, crops.Crop(0, 2, False), 2)
     assert straight[0].tolist() == [[1.0, -1.0], [1.0, -1.0]]
-    assert dataset.cut(pixels, dataset.Crop(0, 2, True), 2)[0].tolist() == [[-1.0, 1.0], [-1.0, 1.0]]
+    assert dataset.cut(pixels, crops.Crop(0, 2, True), 2)[0].tolist() == [[-1.0, 1.0], [-1.0, 1.0]]
 
 
 def test_encode_is_the_scaled_posterior(sd1: Path) -> None:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from trainer import batches, checkpoint, concept, dataset, loop, models
+from trainer import batches, checkpoint, concept, crops, dataset, loop, models
 from trainer.config import training_config
 from trainer.errors import CheckpointError, ConfigError, PhotoError, TrainerError, TrainingError
 
@@ -283,7 +283,7 @@ def diffusers_losses(
     unet, vae, text_encoder = pipeline.unet.train().requires_grad_(True), pipeline.vae, pipeline.text_encoder
     scheduler = DDPMScheduler.from_config(pipeline.scheduler.config)
     optimizer = torch.optim.AdamW(unet.parameters(), lr=1e-3, weight_decay=1e-2, eps=1e-8)
-    crop = dataset.Crop(0, 0, False)
+    crop = crops.Crop(0, 0, False)
     examples = dataset.read_examples(paths, "", resolution)
     pixels = torch.stack([dataset.cut(example.pixels, crop, resolution) for example in examples])
     ids = models.tokenize(pipeline.tokenizer, ["a photo of sks dog", "a photo of a dog"])

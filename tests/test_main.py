@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pictures import scene
 from PIL import Image
 
 from trainer import loop
@@ -255,7 +256,26 @@ def test_check_gives_a_verdict_a_photo(photos: Path, capsys: pytest.CaptureFixtu
     assert main(["check", str(photos), "--json"]) == 1
     report = json.loads(capsys.readouterr().out)
     assert [photo["name"] for photo in report["photos"]] == ["000.png", "001.png", "002.png", "broken.png"]
-    assert report["verdict"] == "refused"
+    assert report["gate"] == "blocked"
+
+
+def test_check_shows_the_set_by_its_kind_and_reads_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in range(5):
+        scene(seed).save(tmp_path / f"{seed}.png")
+    assert main(["check", str(tmp_path), "--resolution", "128"]) == 0
+    *verdicts, _, summary = capsys.readouterr().out.splitlines()
+    assert verdicts == [f"ok       {seed}.png" for seed in range(5)]
+    assert summary == "5 distinct photos. Not checked yet: not checked: text and watermarks"
+    assert main(["check", str(tmp_path), "--resolution", "128", "--words"]) == 0
+    assert capsys.readouterr().out.endswith("\n5 distinct photos. Ready\n")
+    assert main(["check", str(tmp_path), "--kind", "style"]) == 0
+    assert (
+        "Needs attention: only 5 distinct photos: bring 10 to 60, of different things"
+        in capsys.readouterr().out
+    )
+    assert main(["check", str(tmp_path), "--kind", "pet"]) == 2
 
 
 # training

@@ -1,12 +1,14 @@
 """The judge on synthetic textures: what must be flagged is, and what must not be is not."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
-from trainer.verdicts import MIN_SHARPNESS, PhotoReport, judge, judge_set, sharpness
+from trainer.measures import measure, sharpness
+from trainer.verdicts import MIN_SHARPNESS, PhotoReport, Seen, judge
 
 
 def forms(seed: int, size: int = 512) -> Image.Image:
@@ -33,16 +35,20 @@ def moved(image: Image.Image, pixels: int, degrees: int) -> Image.Image:
     return Image.fromarray(mean[pixels:-pixels, pixels:-pixels].astype(np.uint8)).convert("RGB")
 
 
+def judged(image: Image.Image, name: str = "a.png", **options: Any) -> PhotoReport:
+    return judge(Seen(name, measures=measure(image)), **options)
+
+
 def reasons(image: Image.Image, resolution: int | None = None) -> str:
-    return "; ".join(judge(image, "a.png", resolution=resolution).reasons)
+    return "; ".join(judged(image, resolution=resolution).reasons)
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_sharp_forms_are_ok(seed: int) -> None:
-    report = judge(forms(seed), "a.png", resolution=512)
+    report = judged(forms(seed), "a.png", resolution=512)
     assert (report.verdict, report.reasons) == ("ok", ())
-    assert report.sharpness is not None
-    assert report.sharpness > 2 * MIN_SHARPNESS
+    assert report.measures is not None
+    assert report.measures.sharpness > 2 * MIN_SHARPNESS
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -66,7 +72,7 @@ def test_sharpness_depends_neither_on_contrast_nor_on_size() -> None:
         Image.eval(image.convert("L").resize((512, 512), Image.Resampling.LANCZOS), lambda v: v // 3)
     )
     assert dim == pytest.approx(full, rel=0.1)
-    assert judge(image, "a").sharpness == pytest.approx(full, rel=0.1)
+    assert measure(image).sharpness == pytest.approx(full, rel=0.1)
 
 
 def test_grain_on_a_blurred_photo_is_not_sharpness() -> None:
@@ -102,13 +108,13 @@ def test_light() -> None:
 )
 def test_size_and_shape(size: tuple[int, int], verdict: str, reason: str) -> None:
     grain = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    report = judge(Image.fromarray(grain), "a.png")
+    report = judged(Image.fromarray(grain), "a.png")
     assert report.verdict == verdict
     assert reason in "; ".join(report.reasons)
 
 
 def test_forty_by_four_thousand_is_named_small_and_extreme() -> None:
-    report = judge(Image.new("RGB", (40, 4000)), "a.png")
+    report = judged(Image.new("RGB", (40, 4000)), "a.png")
     assert [reason.partition(":")[0] for reason in report.reasons] == ["too small", "extreme shape"]
 
 
@@ -136,9 +142,9 @@ def edits(image: Image.Image) -> dict[str, Image.Image]:
 
 @pytest.mark.parametrize("seed", range(2))
 def test_near_duplicates_name_the_earlier_photo(seed: int) -> None:
-    earlier = [judge(forms(seed + 50), "other.png"), judge(forms(seed), "first.png")]
+    earlier = [judged(forms(seed + 50), "other.png"), judged(forms(seed), "first.png")]
     for name, edited in edits(forms(seed)).items():
-        report = judge(edited, f"{name}.png", earlier=earlier)
+        report = judged(edited, f"{name}.png", earlier=earlier)
         assert report.duplicate_of == "first.png", name
         assert report.verdict == "warning"
 
@@ -146,30 +152,61 @@ def test_near_duplicates_name_the_earlier_photo(seed: int) -> None:
 def test_different_photos_are_no_duplicates() -> None:
     reports: list[PhotoReport] = []
     for seed in range(12):
-        reports.append(judge(forms(seed), str(seed), earlier=reports))
+        reports.append(judged(forms(seed), str(seed), earlier=reports))
     assert [report.duplicate_of for report in reports] == [None] * 12
 
 
-def test_one_photo_twenty_times_counts_once() -> None:
-    reports: list[PhotoReport] = []
-    for index in range(20):
-        reports.append(judge(forms(1), str(index), earlier=reports))
-    found = judge_set(reports)
-    assert (found.verdict, found.distinct) == ("warning", 1)
-    assert found.reasons[0].startswith("only 1 distinct photo: bring 3 to 20")
-    assert found.notes == ("19 of 20 photos need a look",)
+def test_findings_have_stable_ids_and_remedies() -> None:
+    report = judge(
+        Seen("me.png", faults=("transparent", "animated"), words=("\u00a9 Alamy",), stored="004.png",
+             measures=measure(forms(1).crop((0, 0, 512, 100)))),
+        resolution=512,
+    )  # fmt: skip
+    assert [(finding.id, finding.remedies) for finding in report.findings] == [
+        ("004.png:animated", ("drop",)),
+        ("004.png:transparent", ("flatten", "drop")),
+        ("004.png:watermark", ("smart_crop", "center_crop", "drop")),
+        ("004.png:small", ("drop",)),
+        ("004.png:elongated", ("smart_crop", "center_crop", "drop")),
+    ]
+    assert report.findings[2].text.startswith("looks like a watermark or a stamp: \u201c\u00a9 Alamy\u201d")
 
 
-def test_set_counts() -> None:
-    def photos(count: int, verdict: str = "ok") -> list[PhotoReport]:
-        return [PhotoReport(str(index), verdict) for index in range(count)]  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("shutterstock",), "watermark"),
+        (("www.photos.example",), "watermark"),
+        (("@somebody",), "watermark"),
+        (("2024-05-17",), "watermark"),
+        (("17.05.24",), "watermark"),
+        (("Herschel",), "text"),
+        (("89-1994",), "text"),
+        (("Adidas", "sampler"), "text"),
+        ((), None),
+        (None, None),
+    ],
+)
+def test_watermarks_are_told_from_text(words: tuple[str, ...] | None, code: str | None) -> None:
+    report = judge(Seen("a.png", measures=measure(forms(1)), words=words))
+    assert [finding.code for finding in report.findings] == ([code] if code else [])
 
-    assert judge_set([]).reasons == ("no photos: bring 3 to 20",)
-    assert judge_set(photos(4, "refused")).reasons == ("no photo here can be used: bring 3 to 20",)
-    assert judge_set(photos(2)).reasons[0].startswith("only 2 distinct photos: bring 3 to 20")
-    assert (judge_set(photos(3)).verdict, judge_set(photos(3)).distinct) == ("ok", 3)
-    assert judge_set(photos(24)).notes == ()
-    many = judge_set(photos(25))
-    assert (many.verdict, many.distinct) == ("ok", 25)
-    assert many.notes == ("25 photos: fine, though 3 to 20 good ones are enough and faster",)
-    assert judge_set([*photos(3), *photos(1, "refused")]).verdict == "warning"
+
+def test_text_may_belong_to_the_subject() -> None:
+    report = judge(Seen("a.png", measures=measure(forms(1)), words=("Herschel", "a", "b", "c")))
+    assert report.reasons == (
+        "has text in it: \u201cHerschel\u201d, \u201ca\u201d, \u201cb\u201d ...: "
+        "crop it off, or dismiss this if it belongs to the subject",
+    )
+
+
+def test_harsh_light_and_fog() -> None:
+    black_and_white = Image.eval(forms(1).convert("L"), lambda v: 255 if v > 128 else 0).convert("RGB")
+    assert "of it is pure black or white, where nothing can be seen" in reasons(black_and_white)
+    assert "hardly any contrast, as through fog" in reasons(Image.eval(forms(1), lambda v: 120 + v // 16))
+
+
+def test_a_photo_that_cannot_be_read_is_refused_and_only_dropped() -> None:
+    report = judge(Seen("a.png", refusal="damaged or cut off: copy or download it again"))
+    assert (report.verdict, report.reasons) == ("refused", ("damaged or cut off: copy or download it again",))
+    assert report.findings[0].remedies == ("drop",)

@@ -107,14 +107,25 @@ def check(argv: Sequence[str]) -> int:
 
     from trainer import photos  # here, not above: Pillow and numpy take a while, and --help should not
 
-    report = photos.check(arguments.directory, resolution)
+    with tqdm(unit="photo", dynamic_ncols=True, disable=None, leave=False) as bar:
+
+        def on_photo(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        report = photos.check(
+            arguments.directory, resolution, arguments.kind, words=arguments.words, on_photo=on_photo
+        )
     if arguments.json:
         print(json.dumps(report.as_dict(), ensure_ascii=False, indent=2))
     else:
         for photo in report.photos:
-            _print_verdict(photo.verdict, photo.name, photo.reasons + photo.notes)
-        _print_verdict(report.verdict, f"{report.distinct} distinct photos", report.reasons + report.notes)
-    return int("refused" in (report.verdict, *(photo.verdict for photo in report.photos)))
+            reasons = "; ".join(photo.reasons + photo.notes)
+            print(f"{photo.verdict:8} {photo.name}" + (f": {reasons}" if reasons else ""))
+        print(f"\n{report.distinct} distinct photos. {report.summary}")
+        for note in report.notes:
+            print(note)
+    return int(report.gate == "blocked")
 
 
 def push(argv: Sequence[str]) -> int:
@@ -165,10 +176,6 @@ def push(argv: Sequence[str]) -> int:
             return 128 + stopped_by()
     print(pushed.url)
     return 0
-
-
-def _print_verdict(verdict: str, name: str, reasons: Sequence[str]) -> None:
-    print(f"{verdict:8} {name}" + (": " + "; ".join(reasons) if reasons else ""))
 
 
 @contextmanager

@@ -12,11 +12,10 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
-from trainer import models, photos
+from trainer import crops, models
+from trainer.crops import CACHED_CROPS, Crop
 from trainer.errors import PhotoError
-
-# Places kept along the long side where latents are cached and photos are cut at random: both ends and three between.
-CACHED_CROPS = 5
+from trainer.pixels import open_photo
 
 
 @dataclass(frozen=True)
@@ -26,15 +25,6 @@ class Example:
     path: Path
     prompt: str
     pixels: Tensor
-
-
-@dataclass(frozen=True)
-class Crop:
-    """A square cut out of an example, in pixels, mirrored or not."""
-
-    top: int
-    left: int
-    flip: bool
 
 
 def read_examples(
@@ -56,7 +46,7 @@ def read_examples(
             raise PhotoError(
                 f"{path.name}: no caption; write {path.stem}.txt beside it, or drop read_prompts_from_txts"
             )
-        found.append(Example(path, text or prompt, scaled(photos.open_photo(path), resolution)))
+        found.append(Example(path, text or prompt, scaled(open_photo(path), resolution)))
     return found
 
 
@@ -69,29 +59,9 @@ def caption(path: Path) -> str | None:
 
 
 def scaled(image: Image.Image, resolution: int) -> Tensor:
-    """RGB image -> uint8 (3, H, W) with the short side `resolution`; bilinear and antialiased, as diffusers' script."""
-    width, height = image.size
-    if width <= height:
-        size = (resolution, int(resolution * height / width))
-    else:
-        size = (int(resolution * width / height), resolution)
-    resized = image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.array(resized, dtype=np.uint8)).permute(2, 0, 1).contiguous()
-
-
-def crops(
-    height: int, width: int, resolution: int, *, center_crop: bool, hflip: bool, most: int | None
-) -> list[Crop]:
-    """The squares that may be cut out: one with `center_crop`, else along the long side, at most `most`; then flips."""
-    room = max(height, width) - resolution
-    if center_crop:
-        offsets = [round(room / 2)]
-    else:
-        count = room + 1 if most is None else min(most, room + 1)
-        offsets = torch.linspace(0, room, count).round().int().tolist()
-    down = height > width
-    flips = (False, True) if hflip else (False,)
-    return [Crop(offset if down else 0, 0 if down else offset, flip) for offset in offsets for flip in flips]
+    """RGB image -> uint8 (3, H, W) with the short side `resolution`."""
+    pixels = np.array(crops.scaled(image, resolution), dtype=np.uint8)
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 
 def cut(pixels: Tensor, crop: Crop, resolution: int) -> Tensor:
@@ -177,7 +147,7 @@ def posteriors(
     """Cached where asked for: then a photo cut at random has CACHED_CROPS places, not all of them."""
     most = CACHED_CROPS if cache_latents else None
     cropping = [
-        crops(
+        crops.crops(
             example.pixels.shape[1],
             example.pixels.shape[2],
             resolution,

@@ -127,6 +127,10 @@ def check_parser() -> Parser:
     parser = _parser("check", "One verdict for each photo of a folder: ok, warning or refused, and why.")
     parser.add_argument("directory", metavar="DIR", type=Path)
     parser.add_argument("--json", action="store_true", help="the report as JSON, for programs")
+    kinds = "what is taught: decides how many photos are enough, and what the set is looked at for"
+    parser.add_argument("--kind", choices=("object", "style"), default="object", help=kinds)
+    words = "read the text in each photo, to find watermarks: 2 to 3 seconds a photo"
+    parser.add_argument("--words", action="store_true", help=words)
     takes = allowed(TrainingConfig.model_fields["resolution"])
     also = "side the photos will be cut to; without it, small ones are not warned of"
     parser.add_argument("--resolution", metavar="PX", help=f"{also} ({takes})")

@@ -1,210 +1,233 @@
-"""Judge photos: an upright RGB picture in, a verdict with reasons and remedies out. Pure, no files.
+"""Judge a photo: what was measured in, findings with reasons and remedies out. Pure, no files.
 
-The thresholds were set on 42 real photos of toys, pets and things (all in focus, some with a shallow depth of
-field or in dim light) and on blurred, darkened, cropped and mirrored versions of them.
+The thresholds of single photos were set on 42 real photos of toys, pets and things (all in focus, some with a
+shallow depth of field or in dim light) and on blurred, darkened, cropped and mirrored versions of them; those of
+sets are in `trainer.gate`.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-import imagehash
-import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageFilter, ImageOps
+from trainer.measures import Measures
 
 Verdict = Literal["ok", "warning", "refused"]
-Floats = npt.NDArray[np.float32]
+Remedy = Literal["drop", "center_crop", "smart_crop", "flatten"]
+CROPS: tuple[Remedy, ...] = ("smart_crop", "center_crop")
 
-FEWEST, MOST = 3, 20  # photos to bring
-MANY = 24  # more photos than this is said
 MIN_SIDE = 64  # px: below it there is nothing to learn from, whatever the resolution
 WARN_RATIO, MAX_RATIO = 3.0, 8.0  # long side over short side
 
-# As `sharpness` measures it. Sharp photos: 50 and more, median 250. Blurred by a Gaussian of 0.4 % of the side:
-# 24 and less. Moved by 2 % of the side: median 12, 40 at most.
+# As `measures.sharpness` measures it. Sharp photos: 50 and more, median 250. Blurred by a Gaussian of 0.4 % of the
+# side: 24 and less. Moved by 2 % of the side: median 12, 40 at most.
 MIN_SHARPNESS = 30.0
 MIN_HIGHLIGHT = 60.0  # the 95th percentile of luminance; real photos: 107 and more
 MAX_SHADOW = 215.0  # the 5th percentile; real photos: 173 and less
+MIN_CONTRAST = 30.0  # grey levels between the two; real photos: 61 and more
+MAX_LOST = 0.75  # share of pure black and white; real photos: 0.6 and less (a vase before a white wall)
 MAX_HASH_DISTANCE = 6  # of 64 bits; different photos of one thing are 16 and more apart
 
-_MEASURED_SIDE = 512  # px, the long side on which light, sharpness and likeness are measured
-_TILES = 8
-_ANGLES = 8
+_WATERMARK = re.compile(
+    r"\u00a9|\(c\)|www\.|https?:|\.(com|net|org)\b|^@\w{3}|shutter\s*stock|getty|alamy|i\s*stock|dreams\s*time|adobe|"
+    r"deposit\s*photos|123\s*rf|freepik|pixabay|unsplash|watermark|copyright|\bpreview\b|\bsample\b|"
+    r"\b(19|20)\d\d[-/. ]\d\d[-/. ]\d\d\b|\b\d\d[-/.]\d\d[-/.](19|20)?\d\d\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
-class PhotoReport:
-    """One photo's verdict. `reasons` are why it is not "ok", each with its remedy; `notes` are only said."""
+class Finding:
+    """One thing that is wrong, what to do about it, and the buttons for that."""
+
+    id: str  # of a photo "000.png:small", of the set "few": the same each time the thing is found
+    text: str
+    remedies: tuple[Remedy, ...] = ()
+    dismissed: bool = False  # its owner said that it is all right; counts no more
+
+    @property
+    def code(self) -> str:
+        """What is wrong, in one word: one of gate.CHECKS."""
+        return self.id.rpartition(":")[2]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What reading a photo found. Its verdict follows from this, the training resolution and its neighbours."""
 
     name: str  # the user's own file name, made safe to show
-    verdict: Verdict
-    reasons: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    width: int | None = None  # px, upright, as brought; None when the file could not be read
-    height: int | None = None
-    sharpness: float | None = None  # as `sharpness` measures it; None for a refused photo
-    duplicate_of: str | None = None  # the earlier photo's name
-    hashes: tuple[str, ...] = ()  # perceptual hash of the photo and of its mirror image, hexadecimal
+    refusal: str = ""  # why it cannot be read
+    faults: tuple[str, ...] = ()  # pixels.Fault
+    notes: tuple[str, ...] = ()  # only said
+    measures: Measures | None = None  # None for one that could not be read
+    words: tuple[str, ...] | None = None  # the text in it; None: nobody looked yet
     stored: str | None = None  # our file name, once imported
+    version: tuple[int, int] | None = None  # size and time of the stored file that was measured
+    remedies: tuple[
+        str, ...
+    ] = ()  # what was done to the stored file, in order: "flatten white", "smart_crop"
+
+    @property
+    def key(self) -> str:
+        """What its findings' ids begin with."""
+        return self.stored or self.name
+
+    @property
+    def width(self) -> int | None:
+        """px, upright, as brought until it is cropped."""
+        return self.measures.width if self.measures else None
+
+    @property
+    def height(self) -> int | None:
+        """px, as `width`."""
+        return self.measures.height if self.measures else None
+
+
+@dataclass(frozen=True)
+class PhotoReport(Seen):
+    """One photo's verdict: "warning" where a finding was not dismissed."""
+
+    verdict: Verdict = "ok"
+    findings: tuple[Finding, ...] = ()
+    duplicate_of: str | None = None  # the earlier photo's name
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The texts of what was not dismissed."""
+        return open_texts(self.findings)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class SetReport:
-    """The verdict on all photos together: refused without a usable one, a warning where anything needs a look."""
-
-    verdict: Verdict
-    reasons: tuple[str, ...]
-    notes: tuple[str, ...]
-    distinct: int  # usable photos, near-duplicates counted once
-    photos: tuple[PhotoReport, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON, photos included."""
-        return asdict(self)
-
-
 def judge(
-    image: Image.Image,
-    name: str,
+    seen: Seen,
     *,
-    faults: Sequence[str] = (),
-    notes: Sequence[str] = (),
     resolution: int | None = None,
     earlier: Sequence[PhotoReport] = (),
+    dismissed: Mapping[str, str] | None = None,
 ) -> PhotoReport:
-    """The verdict on one upright RGB `image`.
+    """The verdict on one photo.
 
-    `faults` and `notes` are what the reader of the file found already; `resolution` is the training resolution
-    in px, None where it is not known; `earlier` are the reports among which near-duplicates are looked for.
+    `resolution` is the training resolution in px, None where it is not known; `earlier` are the reports among which
+    near-duplicates are looked for; `dismissed` maps the ids of findings to the texts that were dismissed.
     """
-    width, height = image.size
-    if refusals := _refusals(width, height):
-        return PhotoReport(name, "refused", refusals, tuple(notes), width, height)
-    grey = _small_grey(image)
-    sharp = round(sharpness(grey), 1)
-    hashes = _hashes(grey)
-    twin = next((report.name for report in earlier if _alike(hashes, report.hashes)), None)
-    reasons = [*faults, *_shape(width, height, resolution), *_light(grey)]
-    if sharp < MIN_SHARPNESS:
-        reasons.append("looks blurred or out of focus: bring a sharper one, the concept learns the blur too")
+    known = {key: value for key, value in vars(seen).items() if key in Seen.__dataclass_fields__}
+    measured = seen.measures
+    found: list[Finding] = []
+
+    def add(code: str, text: str, *remedies: Remedy) -> None:
+        found.append(Finding(f"{seen.key}:{code}", text, (*remedies, "drop")))
+
+    if measured is None:
+        add("unreadable", seen.refusal)
+    else:
+        _refuse(measured, add)
+    if found:
+        return PhotoReport(**known, verdict="refused", findings=tuple(found))
+    assert measured is not None
+    twin = next((report.name for report in earlier if _alike(measured, report.measures)), None)
+    _say_faults(seen, add)
+    _say_shape(measured, resolution, add)
+    _say_light(measured, add)
+    if measured.sharpness < MIN_SHARPNESS:
+        add("blurred", "looks blurred or out of focus: bring a sharper one, the concept learns the blur too")
     if twin is not None:
-        reasons.append(f"nearly the same picture as {twin}: keep one of the two, and bring another view")
-    verdict: Verdict = "warning" if reasons else "ok"
-    return PhotoReport(name, verdict, tuple(reasons), tuple(notes), width, height, sharp, twin, hashes)
+        add("duplicate", f"nearly the same picture as {twin}: keep one of the two, and bring another view")
+    findings = with_dismissals(found, dismissed or {})
+    verdict: Verdict = "warning" if open_texts(findings) else "ok"
+    return PhotoReport(**known, verdict=verdict, findings=findings, duplicate_of=twin)
 
 
-def judge_set(photos: Sequence[PhotoReport]) -> SetReport:
-    """The verdict on the set; refused photos do not count, near-duplicates count once."""
-    usable = [photo for photo in photos if photo.verdict != "refused"]
-    distinct = sum(photo.duplicate_of is None for photo in usable)
-    flagged = sum(photo.verdict != "ok" for photo in photos)
-    notes = [f"{flagged} of {len(photos)} photos need a look"] if flagged else []
-    if len(usable) > MANY:
-        notes.append(f"{len(usable)} photos: fine, though {FEWEST} to {MOST} good ones are enough and faster")
-    if not usable:
-        lead = "no photo here can be used" if photos else "no photos"
-        return SetReport("refused", (f"{lead}: bring {FEWEST} to {MOST}",), tuple(notes), 0, tuple(photos))
-    reasons = []
-    if distinct < FEWEST:
-        reasons.append(
-            f"only {distinct} distinct photo{'s' if distinct > 1 else ''}: bring {FEWEST} to {MOST}, from different "
-            "sides and in different places, or the concept repeats the photo itself"
+def judge_all(
+    seen: Sequence[Seen], *, resolution: int | None = None, dismissed: Mapping[str, str] | None = None
+) -> list[PhotoReport]:
+    """The verdict on each photo, near-duplicates being of those before."""
+    reports: list[PhotoReport] = []
+    for each in seen:
+        reports.append(judge(each, resolution=resolution, earlier=reports, dismissed=dismissed))
+    return reports
+
+
+def open_texts(findings: Sequence[Finding]) -> tuple[str, ...]:
+    """What was not dismissed."""
+    return tuple(finding.text for finding in findings if not finding.dismissed)
+
+
+def with_dismissals(findings: Sequence[Finding], dismissed: Mapping[str, str]) -> tuple[Finding, ...]:
+    """A dismissal holds for what it was said of: once the text says something else, it is asked again."""
+    return tuple(replace(each, dismissed=dismissed.get(each.id) == each.text) for each in findings)
+
+
+def _refuse(measured: Measures, add: Any) -> None:
+    size = f"{measured.width} x {measured.height} px"
+    short, long = sorted((measured.width, measured.height))
+    if short < MIN_SIDE:
+        add("tiny", f"too small: {size}, each side needs {MIN_SIDE} px: bring a larger one")
+    if long > MAX_RATIO * short:
+        most = f"at most {MAX_RATIO:g} times as long as wide can be used"
+        add("extreme", f"extreme shape: {size}, {most}: crop it to the subject, near a square")
+
+
+def _say_faults(seen: Seen, add: Any) -> None:
+    if "animated" in seen.faults:
+        add("animated", "has several frames, only the first is used: save the best one as a photo of its own")
+    if "transparent" in seen.faults and not any(done.startswith("flatten") for done in seen.remedies):
+        text = (
+            "transparent in parts, which become white: put a background behind it if white is wrong, "
+            "or say that white is right"
         )
-    verdict: Verdict = "warning" if reasons or flagged else "ok"
-    return SetReport(verdict, tuple(reasons), tuple(notes), distinct, tuple(photos))
+        add("transparent", text, "flatten")
+    marks = [word for word in seen.words or () if _WATERMARK.search(word)]
+    if marks:
+        text = f"looks like a watermark or a stamp: {_quoted(marks)}: the concept learns it; crop it off, or drop it"
+        add("watermark", text, *CROPS)
+    elif seen.words:
+        text = f"has text in it: {_quoted(seen.words)}: crop it off, or dismiss this if it belongs to the subject"
+        add("text", text, *CROPS)
 
 
-def sharpness(grey: Image.Image) -> float:
-    """How sharp the sharpest part of a grey picture is, in squared grey levels of the contrast-stretched picture.
-
-    The Laplacian's variance in the peak tile of 8 x 8, not in the whole image, so that a sharp subject before a
-    blurred background counts as sharp. Of the Laplacian, the second derivative along each of eight directions,
-    and the lowest of the eight: a moved camera blurs along one direction and leaves the edges that run along it
-    crisp. The slight blur ahead keeps grain from counting as detail.
-    """
-    stretched = ImageOps.autocontrast(grey, cutoff=1).filter(ImageFilter.GaussianBlur(0.7))
-    angles = np.pi * np.arange(_ANGLES) / _ANGLES
-    cos, sin = np.cos(angles), np.sin(angles)
-    steering = np.stack([cos**2, 2 * cos * sin, sin**2], axis=1)  # (angles, 3)
-    peak = np.zeros(_ANGLES)
-    for tile in _tiles(_second_derivatives(np.asarray(stretched, dtype=np.float32))):
-        covariance = np.cov(tile.reshape(3, -1))
-        peak = np.maximum(peak, np.einsum("ai,ij,aj->a", steering, covariance, steering))
-    return float(peak.min())
+def _quoted(words: Sequence[str]) -> str:
+    return ", ".join(f"\u201c{word}\u201d" for word in words[:3]) + (" ..." if len(words) > 3 else "")
 
 
-def _second_derivatives(pixels: Floats) -> Floats:
-    """d2/dx2, d2/dxdy, d2/dy2 of a (H, W) picture: (3, H - 2, W - 2)."""
-    centre = pixels[1:-1, 1:-1]
-    xx = pixels[1:-1, :-2] + pixels[1:-1, 2:] - 2 * centre
-    yy = pixels[:-2, 1:-1] + pixels[2:, 1:-1] - 2 * centre
-    xy = (pixels[:-2, :-2] + pixels[2:, 2:] - pixels[:-2, 2:] - pixels[2:, :-2]) / 4
-    return np.stack([xx, xy, yy])
-
-
-def _tiles(maps: Floats) -> list[Floats]:
-    """(3, H, W) -> 8 x 8 tiles of (3, about H / 8, about W / 8)."""
-    return [
-        tile for row in np.array_split(maps, _TILES, axis=1) for tile in np.array_split(row, _TILES, axis=2)
-    ]
-
-
-def _small_grey(image: Image.Image) -> Image.Image:
-    """The long side at most 512 px; small photos are not enlarged, which would read as blur."""
-    grey = image.reduce(max(1, max(image.size) // (2 * _MEASURED_SIDE))).convert("L")
-    grey.thumbnail((_MEASURED_SIDE, _MEASURED_SIDE), Image.Resampling.LANCZOS)
-    return grey
-
-
-def _refusals(width: int, height: int) -> tuple[str, ...]:
-    reasons = []
-    if min(width, height) < MIN_SIDE:
-        reasons.append(f"too small: {width} x {height} px, each side needs {MIN_SIDE} px: bring a larger one")
-    if max(width, height) > MAX_RATIO * min(width, height):
-        reasons.append(
-            f"extreme shape: {width} x {height} px, at most {MAX_RATIO:g} times as long as wide can be used: "
-            "crop it to the subject, near a square"
-        )
-    return tuple(reasons)
-
-
-def _shape(width: int, height: int, resolution: int | None) -> list[str]:
-    short, long = sorted((width, height))
-    reasons = []
+def _say_shape(measured: Measures, resolution: int | None, add: Any) -> None:
+    size = f"{measured.width} x {measured.height} px"
+    short, long = sorted((measured.width, measured.height))
     if resolution is not None and short < resolution:
-        reasons.append(
-            f"small: {width} x {height} px, enlarged to the resolution of {resolution} px it becomes soft: "
+        text = (
+            f"small: {size}, enlarged to the resolution of {resolution} px it becomes soft: "
             "bring a larger one, or train at a lower resolution"
         )
+        add("small", text)
     if long > WARN_RATIO * short:
-        sides = "left and right" if width > height else "top and bottom"
-        reasons.append(
-            f"extreme shape: {width} x {height} px, a square of it leaves out {1 - short / long:.0%} ({sides}): "
-            "crop it to the subject"
+        sides = "left and right" if measured.width > measured.height else "top and bottom"
+        text = f"extreme shape: {size}, a square of it leaves out {1 - short / long:.0%} ({sides}): crop it to the subject"
+        add("elongated", text, *CROPS)
+
+
+def _say_light(measured: Measures, add: Any) -> None:
+    if measured.highlight < MIN_HIGHLIGHT:
+        add("dark", "too dark: bring one taken in better light, or brighten it")
+    elif measured.shadow > MAX_SHADOW:
+        add(
+            "bright",
+            "too bright, nearly all of it white: bring one that is less exposed, or nearer to the subject",
         )
-    return reasons
+    elif measured.lost > MAX_LOST:
+        text = f"{measured.lost:.0%} of it is pure black or white, where nothing can be seen: bring one in softer light"
+        add("harsh", text)
+    elif measured.highlight - measured.shadow < MIN_CONTRAST:
+        add(
+            "flat",
+            "hardly any contrast, as through fog: bring one in clearer light, or nearer to the subject",
+        )
 
 
-def _light(grey: Image.Image) -> list[str]:
-    shadow, highlight = np.percentile(np.asarray(grey), [5, 95])
-    if highlight < MIN_HIGHLIGHT:
-        return ["too dark: bring one taken in better light, or brighten it"]
-    if shadow > MAX_SHADOW:
-        return [
-            "too bright, nearly all of it white: bring one that is less exposed, or nearer to the subject"
-        ]
-    return []
-
-
-def _hashes(grey: Image.Image) -> tuple[str, ...]:
-    return tuple(str(imagehash.phash(picture)) for picture in (grey, ImageOps.mirror(grey)))
-
-
-def _alike(hashes: Sequence[str], others: Sequence[str]) -> bool:
+def _alike(one: Measures, other: Measures | None) -> bool:
     """Whether a photo is nearly the same picture as another, or as the other's mirror image."""
-    return any((int(hashes[0], 16) ^ int(other, 16)).bit_count() <= MAX_HASH_DISTANCE for other in others)
+    mine = int(one.hashes[0], 16)
+    return other is not None and any(
+        (mine ^ int(theirs, 16)).bit_count() <= MAX_HASH_DISTANCE for theirs in other.hashes
+    )
