@@ -183,6 +183,18 @@ def test_a_training_waits_until_pictures_are_made(jobs: Jobs, ask: Ask) -> None:
         pass
 
 
+def test_room_is_made_for_each_training_and_never_while_pictures_are_made(root: Path, ask: Ask) -> None:
+    shown: list[str] = []
+    jobs = Jobs(root, make_room=lambda: shown.append(jobs.snapshot(folder(config)).state))
+    config = ask(max_train_steps=1)
+    with jobs.device():
+        jobs.submit(config)
+        assert shown == []
+    assert jobs.wait(folder(config), PATIENCE).state == "finished"
+    assert shown == ["running"]
+    jobs.close()
+
+
 def test_stop_keeps_what_was_learnt_to_use_to_resume_or_to_delete(jobs: Jobs, ask: Ask) -> None:
     straight, config = ask(), ask()
     jobs.submit(straight)
@@ -381,7 +393,7 @@ def test_a_full_disk_fails_by_name_and_the_checkpoint_before_can_be_resumed(jobs
     jobs.submit(config)
     shown = jobs.wait(folder(config), PATIENCE)
     assert (shown.state, shown.checkpoint) == ("failed", 2)
-    assert f"the disk that holds {config.output_dir} is full; earlier checkpoints are whole" in shown.message
+    assert "the disk that holds dog-2 is full; earlier checkpoints are whole" in shown.message
     (folder(config) / "samples" / "000003-0.png").unlink()
     jobs.resume(folder(config))
     assert jobs.wait(folder(config), PATIENCE).state == "finished"

@@ -123,7 +123,9 @@ def test_class_images_have_a_time_left(follower: Follower) -> None:
 
 def test_changes_stay_with_the_run_they_are_for(follower: Follower) -> None:
     leaner = {"event": "phase", "phase": "leaner", "message": "batches are smaller"}
-    shown = told(follower, *run({"event": "error", "message": "out of memory"}), leaner)
+    shown = told(
+        follower, *run({"event": "error", "kind": "OutOfMemoryError", "message": "out of memory"}), leaner
+    )
     assert (shown.phase, shown.message) == ("leaner", "Out of memory: trying leaner settings.")
     assert told(follower, *run(step(1))).changes == ("batches are smaller",)
     assert shown.log[-2:] == ("out of memory", "Out of memory. Trying again: batches are smaller")
@@ -136,7 +138,9 @@ def test_changes_stay_with_the_run_they_are_for(follower: Follower) -> None:
         ({"event": "checkpoint", "step": 2}, "interrupted",
          "The app was closed in the middle of this training. It can go on from step 2."),
         (step(1), "interrupted", "The app was closed in the middle of this training. Start it again."),
-        ({"event": "error", "message": "the loss is nan"}, "failed", "the loss is nan"),
+        ({"event": "error", "kind": "TrainingError", "message": "the loss is nan"}, "failed", "the loss is nan"),
+        ({"event": "error", "kind": "KeyError", "message": "'a'"}, "failed",
+         "Something went wrong that should not (KeyError: 'a')."),
         ({"event": "finished", "step": 4, "stopped": True, "published": True}, "stopped",
          "Stopped at step 4. What it learnt by then can be used."),
         ({"event": "finished", "step": 0, "stopped": True, "published": False}, "stopped",
@@ -154,6 +158,15 @@ def test_what_could_not_be_written_down_is_shown(follower: Follower) -> None:
     told(follower, *run(step(1)))
     shown = follower.snapshot(None, None, "the disk is full")
     assert (shown.state, shown.message) == ("failed", "the disk is full")
+
+
+def test_no_message_tells_where_things_lie(follower: Follower) -> None:
+    place = follower.directory
+    message = f"{place}/instance_images: no photos; the disk that holds {place} is full"
+    shown = told(follower, *run({"event": "error", "kind": "PhotoError", "message": message}), state=None)
+    assert shown.message == f"instance_images: no photos; the disk that holds {place.name} is full"
+    assert shown.log[-1] == shown.message
+    assert follower.snapshot(None, None, message).message == shown.message
 
 
 def test_the_log_is_its_end(follower: Follower) -> None:

@@ -10,15 +10,16 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from trainer import concept, workspace
 from trainer.config import TrainingConfig, check_instance_data, training_config
 from trainer.errors import BusyError, ConceptError, OutOfMemoryError, TrainerError, TrainingError
-from trainer.snapshots import Follower, Snapshot, State
+from trainer.snapshots import Follower, Snapshot, State, failure_text
 from trainer.workspace import Workspace
 
 JOB_FILE = "job.json"
@@ -27,9 +28,13 @@ logger = logging.getLogger(__name__)
 
 
 class Jobs:
-    """The queue of a workspace. Raises ConceptError where another process has the workspace."""
+    """The queue of a workspace. Raises ConceptError where another process has the workspace.
 
-    def __init__(self, root: Path | str) -> None:
+    `make_room` is called before each training, with the device held: let go there of what pictures are made with.
+    """
+
+    def __init__(self, root: Path | str, make_room: Callable[[], None] | None = None) -> None:
+        self._make_room = make_room
         self.root = Path(root).resolve()
         self._held = ExitStack()
         try:
@@ -56,7 +61,7 @@ class Jobs:
         Raises ConfigError without photos, ConceptError for a folder outside the workspace or one that is stopping,
         TrainingError where the disk will not take the job.
         """
-        directory = Path(config.output_dir).resolve()
+        directory = _resolved(Path(config.output_dir))
         if directory.parent.parent != self.root or not directory.is_dir():
             raise ConceptError(f"{config.output_dir}: no concept of this studio; create it first")
         check_instance_data(config)
@@ -88,7 +93,7 @@ class Jobs:
 
     def stop(self, directory: Path) -> None:
         """Take a waiting job off the queue; have a running one keep what it learnt and end. Else nothing."""
-        directory = Path(directory).resolve()
+        directory = _resolved(directory)
         with self._changed:
             if directory == self._current:
                 self._stop.set()
@@ -99,7 +104,7 @@ class Jobs:
 
     def delete(self, directory: Path) -> None:
         """Delete a concept. Raises ConceptError while it waits or runs."""
-        directory = Path(directory).resolve()
+        directory = _resolved(directory)
         with self._changed:
             if directory == self._current or directory in self._queue:
                 raise ConceptError("It is being trained or waits for it; stop it, then delete it.")
@@ -110,7 +115,7 @@ class Jobs:
 
     def snapshot(self, directory: Path) -> Snapshot:
         """Where a concept's training stands. Cheap: the same object for all pages while nothing changes."""
-        directory = Path(directory).resolve()
+        directory = _resolved(directory)
         with self._changed:
             state, place = self._standing(directory)
             failure = self._failures.get(directory)
@@ -119,7 +124,7 @@ class Jobs:
 
     def wait(self, directory: Path, timeout: float | None = None) -> Snapshot:
         """The snapshot once the folder neither waits nor runs, or after `timeout` seconds."""
-        directory = Path(directory).resolve()
+        directory = _resolved(directory)
         with self._changed:
             self._changed.wait_for(lambda: self._standing(directory)[0] is None, timeout)
         return self.snapshot(directory)
@@ -199,18 +204,17 @@ class Jobs:
 
     def _train(self, directory: Path) -> str | None:
         """A whole job; returns what went wrong. Nothing of the training is referenced any more afterwards."""
-        from trainer import (
-            models,
-        )  # here, not above: torch takes seconds, and a page that only looks should not
+        from trainer import models  # here, not above: torch takes seconds; looking must not
 
         try:
+            if self._make_room is not None:
+                self._make_room()
             Job(directory, self._stop).run()
             failure = None
-        except TrainerError as error:
-            failure = str(error)
         except Exception as error:  # the thread must live on for the other jobs
-            logger.exception("training %s failed", directory)
-            failure = f"Something went wrong that should not ({type(error).__name__}: {error})."
+            if not isinstance(error, TrainerError):
+                logger.exception("training %s failed", directory)
+            failure = failure_text(type(error).__name__, str(error))
         (directory / JOB_FILE).unlink(missing_ok=True)
         models.free()  # the exception held the models until here
         return failure
@@ -233,7 +237,8 @@ class Job:
                 config = self._try(config)
         except Exception as error:
             if not self.told:
-                self._tell({"event": "error", "kind": type(error).__name__, "message": str(error)})
+                with suppress(OSError):  # a full disk must not hide the error that told of it
+                    self._tell({"event": "error", "kind": type(error).__name__, "message": str(error)})
             raise
 
     def _try(self, config: TrainingConfig) -> TrainingConfig | None:
@@ -264,9 +269,8 @@ class Job:
         match event:
             case {"event": "phase", "phase": phase}:
                 self.phase = phase
-                (self.directory / JOB_FILE).unlink(
-                    missing_ok=True
-                )  # begun: the settings are in dreambooth.json
+                # begun: the settings are in dreambooth.json
+                (self.directory / JOB_FILE).unlink(missing_ok=True)
             case {"event": "checkpoint"}:
                 self.saved = True
             case {"event": "error"}:
@@ -274,6 +278,12 @@ class Job:
 
     def _tell(self, event: dict[str, Any]) -> None:
         concept.Events(self.directory)(event)
+
+
+@lru_cache(maxsize=4096)
+def _resolved(directory: Path) -> Path:
+    """Asked for at each look of each page, and slow: the system is asked about every folder on the way."""
+    return Path(directory).resolve()
 
 
 def _read_job(directory: Path) -> dict[str, Any]:

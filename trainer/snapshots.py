@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from trainer import concept
+from trainer import concept, errors
 
 State = Literal["new", "queued", "running", "stopping", "stopped", "finished", "failed", "interrupted"]
 LOG_LINES = 200
@@ -102,9 +102,9 @@ class Progress:
                 self.log.append("Stopped" if event["stopped"] else "Finished")
             case {"event": "error", "message": message}:
                 self.eta_seconds = None
-                self.log.append(message)
+                self.log.append(without_paths(self.directory, message))
             case {"event": "log", "message": message}:
-                self.log.append(message)
+                self.log.append(without_paths(self.directory, message))
 
     def _begin(self) -> None:
         if self.phase != "leaner":  # changed settings are shown with the run that they are for
@@ -179,6 +179,18 @@ class Follower:
                 self.progress.add(event)
 
 
+def failure_text(kind: str, message: str) -> str:
+    """What ended a training: an error of ours says what to do; any other is a bug, and is called one."""
+    if hasattr(errors, kind):
+        return message
+    return f"Something went wrong that should not ({kind}: {message})."
+
+
+def without_paths(directory: Path, text: str) -> str:
+    """A message as a page may show it: of the concept's folder its name, and nothing of where it lies."""
+    return text.replace(f"{directory}/", "").replace(f"{directory.parent}/", "")
+
+
 def _snapshot(progress: Progress, state: State, place: int | None, failure: str | None) -> Snapshot:
     return Snapshot(
         state=state,
@@ -192,7 +204,7 @@ def _snapshot(progress: Progress, state: State, place: int | None, failure: str 
         memory=progress.memory,
         previews=tuple(progress.previews),
         log=tuple(progress.log),
-        message=failure or _message(progress, state, place),
+        message=without_paths(progress.directory, failure or _message(progress, state, place)),
         changes=tuple(progress.changes),
         checkpoint=progress.checkpoint,
     )
@@ -215,7 +227,7 @@ def _message(progress: Progress, state: State, place: int | None) -> str:
         case "interrupted":
             return f"The app was closed in the middle of this training.{go_on or ' Start it again.'}"
         case "failed":
-            return str(last.get("message", ""))
+            return failure_text(last.get("kind", ""), last.get("message", ""))
         case "finished":
             return "Finished: it was loaded back from disk, and differs from the base."
     return ""
