@@ -18,7 +18,7 @@ from gradio_client import Client
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parent.parent
-PATIENCE = 180_000  # ms that a busy machine may take
+PATIENCE = 900_000  # ms that a busy machine may take: the first training reads torch in
 EXAMPLE = sorted((ROOT / "examples/teddy-bear/instance_images").glob("*.jpg"))
 HEADER = "x-studio-visitor"
 
@@ -34,7 +34,8 @@ class App:
 
     def client(self, visitor: str = "0" * 32) -> Client:
         """A client of the API, known by the header."""
-        return Client(self.url, headers={HEADER: visitor}, verbose=False)
+        slow = {"timeout": PATIENCE / 1000}
+        return Client(self.url, headers={HEADER: visitor}, verbose=False, httpx_kwargs=slow)
 
     def kill(self) -> None:
         """SIGKILL: nothing can be tidied up."""
