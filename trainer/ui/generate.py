@@ -250,7 +250,7 @@ class Generate:
         asked_for = [self.concept, self.beside, *self.settings.values()]
         gr.on(
             [self.start.click, self.prompt.submit],
-            self.generate,
+            self.paint_for_page,
             asked_for,
             told,
             concurrency_id=GPU,
@@ -395,7 +395,7 @@ class Generate:
             stop.set()
         return gr.Button("Stopping ...", interactive=False)
 
-    def generate(
+    def paint_for_page(
         self, request: gr.Request, key: str, beside: bool, *values: Any
     ) -> Iterator[tuple[Any, ...]]:
         """Pictures for the page: progress and previews first, the gallery last."""
