@@ -17,6 +17,7 @@ from trainer import archives, crops, photos, remedies, verdicts
 from trainer.errors import ConfigError, PhotoError, TrainerError
 from trainer.gate import COUNTS, GATES, SetReport
 from trainer.ui import draft, painting
+from trainer.ui.access import on_zero_gpu
 from trainer.ui.background import Tell, telling
 from trainer.ui.draft import PHOTOS, Draft
 from trainer.ui.studio import GPU, NEW, Studio, endpoint, refused
@@ -340,7 +341,7 @@ class Dataset:
         report = identifier.check_identifier(word, tokenizer, noun)
         said = word_html(report, identifier.suggestions(tokenizer) if report.verdict != "ok" else [])
         tell(said)
-        if report.verdict == "refused":
+        if report.verdict == "refused" or on_zero_gpu():
             return
         if not noun.strip():
             tell(

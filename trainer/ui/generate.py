@@ -250,7 +250,7 @@ class Generate:
         asked_for = [self.concept, self.beside, *self.settings.values()]
         gr.on(
             [self.start.click, self.prompt.submit],
-            self.generate_on_the_page,
+            self.paint_for_page,
             asked_for,
             told,
             concurrency_id=GPU,
@@ -395,7 +395,7 @@ class Generate:
             stop.set()
         return gr.Button("Stopping ...", interactive=False)
 
-    def generate_on_the_page(
+    def paint_for_page(
         self, request: gr.Request, key: str, beside: bool, *values: Any
     ) -> Iterator[tuple[Any, ...]]:
         """Pictures for the page: progress and previews first, the gallery last."""
@@ -413,7 +413,7 @@ class Generate:
         wanted = jobs(config, choice, beside)
         with tempfile.TemporaryDirectory() as directory:
             try:
-                for html, finished in self._painted(wanted, stop):
+                for html, finished in self._painted(wanted, stop, hints(choice, config.prompt)):
                     if finished is None:
                         yield html, *hidden, *working
                         continue
@@ -440,11 +440,11 @@ class Generate:
         return choice, config
 
     def _painted(
-        self, wanted: list[tuple[str, GenerationConfig]], stop: threading.Event
+        self, wanted: list[tuple[str, GenerationConfig]], stop: threading.Event, notes: list[str]
     ) -> Iterator[tuple[str, list[tuple[str, Any]] | None]]:
         """(HTML, None) while it goes on; last (HTML, the finished sets of pictures by title)."""
         titles = [title for title, _ in wanted]
-        pace, sheet = Pace(len(wanted)), Sheet(titles, wanted[0][1].num_samples)
+        pace, sheet = Pace(len(wanted)), Sheet(titles, wanted[0][1].num_samples, notes=notes)
         finished: list[tuple[str, Any]] = []
         label, said = "Waking the model", 0.0
         with self.studio.device(), closing(self.paint([config for _, config in wanted])) as told:
@@ -464,11 +464,11 @@ class Generate:
                 if time.monotonic() - said > SECONDS_BETWEEN:
                     said = time.monotonic()
                     yield sheet.html(label, pace), None
-        notes = "".join(notice(note, "info") for note in sheet.notes)
+        said_last = "".join(notice(note, "info") for note in sheet.notes)
         if stop.is_set():
             kept = "what was finished is kept" if finished else "nothing was finished yet"
-            notes += notice(f"Cancelled; {kept}.", "info")
-        yield notes, finished
+            said_last += notice(f"Cancelled; {kept}.", "info")
+        yield said_last, finished
 
     # The API
 
@@ -519,6 +519,15 @@ class Generate:
                 yield captioned(finished, wanted, concept, Path(directory))
         except TrainerError as error:
             raise refused(error) from None
+
+
+def hints(choice: Choice, prompt: str) -> list[str]:
+    """What is allowed but probably not meant."""
+    if not choice.identifier or choice.identifier.lower() in prompt.lower().split():
+        return []
+    return [
+        f"The prompt does not say \u201c{choice.identifier}\u201d, the word that {choice.title} answers to."
+    ]
 
 
 def word_and_samples(choice: Choice) -> tuple[gr.Button, gr.Dataset]:
