@@ -52,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             auth=(name, password) if given.login else None,
             theme=theme.theme(),
             css=theme.css(),
+            head=theme.HEAD,
             favicon_path=str(theme.MARK),
             app_kwargs={"middleware": [Middleware(access.VisitorCookie)]},
             footer_links=["api", "settings"],

@@ -39,6 +39,11 @@ PAPER = Color(
     "#241d19",
     "#181310",
 )
+# gradio puts its own class before every rule of `css`, so that none of them reaches what lies around the tabs
+HEAD = """<style>@media (max-width: 760px) {
+.gradio-container.gradio-container { padding: 0 !important; }
+.gradio-container .main.fillable { padding: 0 18px 40px !important; }
+}</style>"""
 
 
 def theme() -> gr.themes.Base:
