@@ -344,7 +344,7 @@ def test_a_picture_brings_its_settings_back_and_so_does_its_link(app: App, brows
 
 
 def test_1_no_photos(app: App, tmp_path: Path) -> None:
-    assert "choose photos, or a zip" in refusal(
+    assert "no photos: bring 5 to 20 of a subject" in refusal(
         app.client(), [], "object", "", "dog", "sks", "", False, api_name="/check_photos"
     )
 
@@ -360,7 +360,7 @@ def test_2_3_6_16_bad_files_are_named_and_the_others_kept(
     draw_photo(9, (200, 200)).save(cut)
     cut.write_bytes(cut.read_bytes()[:2000])
     tiny = tmp_path / "<b>tiny.png"
-    draw_photo(3, (1, 1)).save(tiny)
+    draw_photo(3, (200, 200)).resize((1, 1)).save(tiny)
     with opened(browser, public.url) as page:
         tab(page, "Dataset")
         page.locator("#photos input[type=file]").set_input_files([*good, tmp_path / "notes.png", cut, tiny])

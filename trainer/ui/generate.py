@@ -480,7 +480,9 @@ class Generate:
             ]
             for name in SETTINGS[1:]:
                 kind = gr.Textbox if name in ("negative_prompt", "scheduler") else gr.Number
-                inputs.append(kind(GenerationConfig.model_fields[name].default, label=name))
+                # 0 is the base's own side: gradio takes None for "must be given"
+                default = GenerationConfig.model_fields[name].default
+                inputs.append(kind(0 if default is None else default, label=name))
             inputs.append(gr.Checkbox(False, label="beside_the_base"))
             pictures = gr.Gallery(label="pictures")
         endpoint(
@@ -507,6 +509,7 @@ class Generate:
         `concept` is example/teddy-bear, toybox (the base itself), or the name of one of your own.
         """
         values = {name: value for name, value in locals().items() if name in SETTINGS}
+        values |= {"width": width or None, "height": height or None}
         try:
             choice, config = self._asked(concept, values, request)
             wanted = jobs(config, choice, beside_the_base)
