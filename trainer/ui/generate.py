@@ -482,7 +482,8 @@ class Generate:
                 kind = gr.Textbox if name in ("negative_prompt", "scheduler") else gr.Number
                 # 0 is the base's own side: gradio takes None for "must be given"
                 default: Any = GenerationConfig.model_fields[name].default
-                inputs.append(kind(0 if default is None else default, label=name))
+                value: Any = 0 if default is None else default
+                inputs.append(kind(value, label=name))
             inputs.append(gr.Checkbox(False, label="beside_the_base"))
             pictures = gr.Gallery(label="pictures")
         endpoint(
