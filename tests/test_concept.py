@@ -1,6 +1,8 @@
 """The folder tells what was asked, what happened, and whether it can be used."""
 
+import fcntl
 import os
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -100,6 +102,15 @@ def test_one_training_a_folder(tmp_path: Path) -> None:
     with concept.lock(tmp_path):
         assert concept.is_locked(tmp_path)
     assert not concept.is_locked(tmp_path)
+
+
+def test_a_look_at_the_lock_does_not_stop_a_training(tmp_path: Path) -> None:
+    (tmp_path / concept.LOCK_FILE).touch()
+    with (tmp_path / concept.LOCK_FILE).open("a") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        threading.Timer(0.1, fcntl.flock, (looking, fcntl.LOCK_UN)).start()
+        with concept.lock(tmp_path):
+            assert concept.is_locked(tmp_path)
 
 
 def test_list_concepts(tmp_path: Path) -> None:

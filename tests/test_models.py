@@ -76,6 +76,13 @@ def test_remote_code_is_refused_and_never_run(copy: Path) -> None:
     assert not trap.exists()
 
 
+def test_a_tokenizer_without_its_files_is_refused(copy: Path) -> None:
+    for file in (copy / "tokenizer").glob("*[!g].json"):  # all but tokenizer_config.json
+        file.unlink()
+    (copy / "tokenizer" / "merges.txt").unlink(missing_ok=True)
+    refused(copy, "its tokenizer has 2 entries")
+
+
 def test_other_families_are_refused(copy: Path) -> None:
     edit(copy / "model_index.json", vae=[None, None])
     refused(copy, "without vae")

@@ -26,6 +26,7 @@ STAGING = ".tmp-finished"
 REPLACED = ".tmp-replaced"
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "peft", "safetensors", "bitsandbytes")
 
+LOCK_TRIES = 10
 TELLING = {"finished", "error", "phase"}  # the events that say how far a run came
 
 OnEvent = Callable[[dict[str, Any]], None]
@@ -141,12 +142,16 @@ def lock(directory: Path) -> Iterator[None]:
     """
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / LOCK_FILE).open("a") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConceptError(
-                f"{directory}: another training is writing here; wait, or use another output_dir"
-            ) from error
+        for attempt in range(LOCK_TRIES):
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if attempt == LOCK_TRIES - 1:
+                    raise ConceptError(
+                        f"{directory}: another training is writing here; wait, or use another output_dir"
+                    ) from error
+                time.sleep(0.05)  # `is_locked` holds the file too, for an instant
         yield
 
 

@@ -152,6 +152,12 @@ def _check_family(pipeline: DiffusionPipeline, name: str) -> None:
                 f"{name}: its {part} is a {type(getattr(pipeline, part, None)).__name__}, not a {kind.__name__};"
                 " only Stable Diffusion 1.x and 2.x can be trained."
             )
+    words, known = pipeline.text_encoder.config.vocab_size, len(pipeline.tokenizer)
+    if not words / 2 < known <= words:  # transformers makes an empty tokenizer where its files are missing
+        raise ModelError(
+            f"{name}: its tokenizer has {known} entries and its text encoder {words}: they do not belong together,"
+            " or the tokenizer's files are missing."
+        )
     channels = pipeline.unet.config.in_channels
     if channels != pipeline.vae.config.latent_channels or not isinstance(pipeline, StableDiffusionPipeline):
         raise ModelError(

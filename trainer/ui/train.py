@@ -27,6 +27,7 @@ from trainer.workspace import read_title
 LOOK_SECONDS = 2  # between two looks of a page at a running job
 MAIN = {"max_train_steps": "Steps", "learning_rate": "Learning rate", "num_class_images": "Class images"}
 NO_PHOTOS = "Start comes on when there are photos: bring some on the Dataset tab."
+HALFWAY = "This training can go on: what you take out now, its last steps will not see, and its first ones did."
 # What the app decides: places on its own disk, and the prompts, which the Dataset tab asks for.
 OWN = {
     "instance_data_dir", "instance_prompt", "class_data_dir", "class_prompt", "concepts_list", "output_dir",
@@ -370,7 +371,9 @@ class Train:
         if not found:
             return notice("None yet: the base paints them when the training starts.", "info"), []
         said = f"{len(found)} pictures of the class, painted by the base. Press one to take it out; the next start paints another."
-        return f"<p>{escape(said)}</p>", [str(path) for path in found]
+        halfway = self.studio.jobs.snapshot(folder).state in ("stopped", "interrupted") if folder else False
+        warned = notice(HALFWAY) if halfway else ""
+        return f"<p>{escape(said)}</p>{warned}", [str(path) for path in found]
 
     def cull(self, name: str, request: gr.Request, event: gr.SelectData) -> tuple[str, list[str]]:
         """Take a class image out."""
