@@ -30,7 +30,7 @@ test: $(VENV)/dev.stamp chromium
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 # The tests drive a real browser, the system's own. A fresh Debian or Ubuntu gets it here; elsewhere it is asked for.
 chromium:
