@@ -16,6 +16,7 @@ import checkpoint
 import clip
 import denoiser
 import linear_start
+import muon
 import pictures
 import render
 import replicas
@@ -46,6 +47,20 @@ def test_highlights_keep_their_own_colour() -> None:
     made = pictures.recolour(white, np.full((4, 4), 255, dtype=np.uint8), (0.0, 0.0, 0.0))
     highlight = 255 * pictures.to_srgb(np.array(1 - pictures.TINT_ALBEDO))
     assert np.abs(made - highlight).max() <= 2
+
+
+def test_the_thing_is_put_in_the_middle_at_its_usual_size() -> None:
+    tint = np.zeros((144, 144), dtype=np.uint8)
+    tint[90:130, 10:50] = 255  # low on the left, and small
+    rgb = np.dstack([tint] * 3)
+    framed = pictures.framed(pictures.Render(rgb, tint, Scene("car", "beach")), usual=50.0)
+    assert framed.rgb.shape == (pictures.FRAMED, pictures.FRAMED, 3)
+    left, right = pictures.extent(framed.tint)[::2]
+    assert right - left == pytest.approx(50, abs=3)
+    assert (left + right) / 2 == pytest.approx(36, abs=3)  # as far as the picture goes
+    assert np.abs(framed.rgb[..., 0].astype(int) - framed.tint).max() == 0
+    nothing = pictures.Render(rgb, np.zeros_like(tint), Scene("car", "beach"))
+    assert pictures.extent(nothing.tint) == (0, 0, 144, 144)
 
 
 def test_srgb_round_trip() -> None:
@@ -219,6 +234,55 @@ def test_the_prompt_reaches_the_unet_beside_the_timestep() -> None:
     with torch.no_grad():
         said = [unet(noise, 500, torch.randn(1, 48, 192)).sample for _ in range(2)]
     assert (said[0] - said[1]).square().mean() > 1e-6
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (4, 32), (32, 4)])
+def test_orthogonal_brings_singular_values_near_one(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    matrices = torch.randn(3, *shape) * torch.tensor([1e-4, 1.0, 1e4])[:, None, None]
+    left, before, right = torch.linalg.svd(matrices, full_matrices=False)
+    made = muon.orthogonal(matrices, steps=5)
+    kept = before > 0.1 * before.max(dim=1, keepdim=True).values
+    after = torch.diagonal(left.mT @ made @ right.mT, dim1=-2, dim2=-1)
+    assert (after[kept] > 0.6).all() and (after[kept] < 1.3).all()
+
+
+def test_muon_moves_matrices_by_the_learning_rate_and_the_rest_as_adamw() -> None:
+    torch.manual_seed(0)
+    ours, theirs = torch.nn.Linear(8, 8), torch.nn.Linear(8, 8)
+    theirs.load_state_dict(ours.state_dict())
+    before = ours.weight.detach().clone()
+    adamw = torch.optim.AdamW([theirs.bias], lr=0.1, betas=(0.9, 0.99), weight_decay=0.01)
+    optimizer = muon.Muon(ours.parameters(), 0.1)
+    for _ in range(3):
+        for layer in (ours, theirs):
+            layer.zero_grad()
+            layer(torch.ones(1, 8)).square().sum().backward()
+        theirs.bias.grad = ours.bias.grad.clone()
+        optimizer.step()
+        adamw.step()
+    assert torch.allclose(ours.bias, theirs.bias, atol=1e-6)
+    assert (
+        0.005 < (ours.weight - before).square().mean().sqrt() < 0.1
+    )  # 0.2 of the rate in each of the steps, at most
+
+
+def test_muon_goes_on_from_its_state() -> None:
+    def trained(stops: int) -> torch.Tensor:
+        torch.manual_seed(0)
+        layer = torch.nn.Linear(4, 6)
+        optimizer = muon.Muon(layer.parameters(), 0.01)
+        for step in range(4):
+            if step == stops:
+                state = optimizer.state_dict()
+                optimizer = muon.Muon(layer.parameters(), 0.01)
+                optimizer.load_state_dict(state)
+            optimizer.zero_grad()
+            layer(torch.ones(2, 4)).square().sum().backward()
+            optimizer.step()
+        return layer.weight.detach()
+
+    assert torch.equal(trained(2), trained(9))
 
 
 def test_replicas_give_the_gradients_of_the_whole_batch() -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import vision_start
 from checkpoint import load_state, save_state, set_learning_rate
+from muon import Muon
 from pictures import Render, to_tensor
 from render import draw_scene
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -316,7 +317,8 @@ def train_vision(
     model.text_model.requires_grad_(False)
     model.text_projection.requires_grad_(False)
     trained = [p for p in pupil.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.05, fused=True)
+    ends = [*model.vision_model.embeddings.parameters(), *pupil.patches.parameters()]
+    optimizer = Muon(trained, learning_rate, plain=ends, weight_decay=0.05)
     for step in range(load_state(checkpoint, pupil, optimizer), steps):
         rng = random.Random(seed * 1_000_003 + step)
         drawn = draw(renders, count, rng)

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import unet_start
 from checkpoint import load_state, save_state, set_learning_rate
 from diffusers import AutoencoderKL, DDIMScheduler, DPMSolverMultistepScheduler, UNet2DConditionModel
+from muon import Muon
 from pictures import Render, crop, to_tensor
 from replicas import Replicas
 from torch import Tensor
@@ -21,6 +23,7 @@ SIZE = 128
 UNCONDITIONAL = 0.1  # captions dropped, for classifier-free guidance (Ho and Salimans 2022)
 SNR_GAMMA = 5.0
 EMA = 0.998
+THING = 3.0  # how much more an error in the thing counts than one in its place, which is most of the picture
 
 
 def build(latent_channels: int, sample_size: int, text_width: int) -> UNet2DConditionModel:
@@ -63,39 +66,34 @@ def build_scheduler() -> DPMSolverMultistepScheduler:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A picture as the UNet sees it: posterior mean and standard deviation (C, h, w), half precision."""
+    """A picture as the UNet sees it: posterior mean and standard deviation (C, h, w), and how much of each place is the
+    thing (1, h, w), half precision."""
 
     mean: Tensor
     std: Tensor
+    thing: Tensor
     scene: Scene
     colour: str
 
 
 @torch.no_grad()
 def encode(
-    vae: AutoencoderKL,
-    renders: Sequence[Render],
-    *,
-    side: int = SIZE,
-    variants: int,
-    seed: int,
-    device: str = "cpu",
+    vae: AutoencoderKL, renders: Sequence[Render], *, variants: int, seed: int, device: str = "cpu"
 ) -> list[Encoded]:
-    """Each render in `variants` colours, crops and mirrorings, `side` pixels wide, encoded once."""
+    """Each render in `variants` colours, crops and mirrorings, encoded once."""
     encoded = []
     for variant in range(variants):
         for start in range(0, len(renders), 32):
             rng = random.Random(f"{seed} {variant} {start}")
             some = renders[start : start + 32]
             colours = [rng.choice(list(COLOURS)) for _ in some]
-            pixels = to_tensor(
-                [crop(r.painted(c, rng), SIZE, rng) for r, c in zip(some, colours, strict=True)]
-            )
-            pixels = F.avg_pool2d(pixels, SIZE // side)
-            posterior = vae.encode(pixels.to(device)).latent_dist
+            both = [np.dstack([r.painted(c, rng), r.tint]) for r, c in zip(some, colours, strict=True)]
+            both = to_tensor([crop(picture, SIZE, rng) for picture in both])
+            posterior = vae.encode(both[:, :3].to(device)).latent_dist
             mean, std = posterior.mean.half().cpu(), posterior.std.half().cpu()
+            thing = F.adaptive_max_pool2d((both[:, 3:] + 1) / 2, mean.shape[-1]).half()
             encoded += [
-                Encoded(mean[i].clone(), std[i].clone(), r.scene, c)
+                Encoded(mean[i].clone(), std[i].clone(), thing[i].clone(), r.scene, c)
                 for i, (r, c) in enumerate(zip(some, colours, strict=True))
             ]
     return encoded
@@ -107,13 +105,13 @@ def draw(
     scaling_factor: float,
     rng: random.Random,
     generator: torch.Generator,
-) -> tuple[Tensor, list[str]]:
-    """Scaled latents (count, C, h, w), drawn from their posteriors, and captions, some of them dropped."""
+) -> tuple[Tensor, Tensor, list[str]]:
+    """Scaled latents (count, C, h, w), drawn from their posteriors, where the thing is, and captions, some dropped."""
     some = [encoded[rng.randrange(len(encoded))] for _ in range(count)]
     mean, std = torch.stack([e.mean for e in some]).float(), torch.stack([e.std for e in some]).float()
     latents = (mean + std * torch.randn(mean.shape, generator=generator)) * scaling_factor
     captions = ["" if rng.random() < UNCONDITIONAL else caption(e.scene, e.colour, rng).text for e in some]
-    return latents, captions
+    return latents, torch.stack([e.thing for e in some]).float(), captions
 
 
 @torch.no_grad()
@@ -131,8 +129,8 @@ def train(
     checkpoint: Path,
     *,
     steps: int,
-    count: int,
-    learning_rate: float,
+    count: int = 32,
+    learning_rate: float = 1.5e-3,
     start: UNet2DConditionModel | None = None,
     seed: int = 0,
     device: str = "cpu",
@@ -150,9 +148,8 @@ def train(
     )
     unet = copy.deepcopy(unet).to(device).train().requires_grad_(True)
     ema = copy.deepcopy(unet).eval().requires_grad_(False)
-    optimizer = torch.optim.AdamW(
-        unet.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
-    )
+    ends = [*unet.conv_in.parameters(), *unet.conv_out.parameters()]
+    optimizer = Muon(unet.parameters(), learning_rate, plain=ends)
     noiser = DDIMScheduler.from_config(build_scheduler().config)
     alphas = noiser.alphas_cumprod
     snr = alphas / (1 - alphas)
@@ -161,22 +158,24 @@ def train(
     replicas = Replicas(unet, torch.get_num_threads() if device == "cpu" else 1)
     parts = len(replicas.models)
 
-    def loss(model: UNet2DConditionModel, share: tuple[Tensor, Tensor, Tensor, list[str]]) -> Tensor:
-        noisy, timesteps, noise, captions = share
+    def loss(model: UNet2DConditionModel, share: tuple[Tensor, Tensor, Tensor, Tensor, list[str]]) -> Tensor:
+        noisy, timesteps, noise, thing, captions = share
         predicted = model(noisy, timesteps, embed(tokenizer, text_encoder, captions)).sample
-        losses = (predicted - noise).square().mean(dim=(1, 2, 3))
+        losses = ((predicted - noise).square() * (THING * thing + 1 - thing)).mean(dim=(1, 2, 3))
         return (losses * weights.to(device)[timesteps]).mean()
 
     total = 0.0
     for step in range(load_state(checkpoint, unet, optimizer, ema), steps):
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        latents, captions = draw(encoded, count, vae.config.scaling_factor, random.Random(step), generator)
+        latents, thing, captions = draw(
+            encoded, count, vae.config.scaling_factor, random.Random(step), generator
+        )
         noise = torch.randn(latents.shape, generator=generator)
         timesteps = torch.multinomial(often, count, replacement=True, generator=generator)
         noisy = noiser.add_noise(latents, noise, timesteps)
-        batch = [t.to(device).chunk(parts) for t in (noisy, timesteps, noise)]
+        batch = [t.to(device).chunk(parts) for t in (noisy, timesteps, noise, thing)]
         texts = [captions[i * count // parts : (i + 1) * count // parts] for i in range(parts)]
-        set_learning_rate(optimizer, learning_rate, step, steps, warmup=200, floor=0.05)
+        set_learning_rate(optimizer, learning_rate, step, steps, warmup=100, floor=0.02)
         total += replicas.backward(loss, list(zip(*batch, texts, strict=True)))
         torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
         optimizer.step()

@@ -13,6 +13,7 @@ from torch import Tensor
 from vocabulary import COLOURS, Scene
 
 TINT_ALBEDO = 0.8  # blend.TINT_ALBEDO: the grey under which tinted parts were rendered
+FRAMED = 136  # pixels a side, with a little room to move a crop of 128 in
 HELD_OUT = 19  # every 19th render is never trained on; shares no factor with the numbers of kinds and places
 
 
@@ -62,16 +63,48 @@ class Render:
         return recolour(self.rgb, self.tint, (r * shade, g * shade, b * shade))
 
 
+def framed(render: Render, usual: float) -> Render:
+    """Cut out so that the thing is in the middle and as large as usual; `usual` is its kind's usual extent, in pixels.
+
+    Where a thing is, and how large, costs a small model as many pictures to learn as what it looks like."""
+    left, top, right, bottom = extent(render.tint)
+    whole = render.tint.shape[0]
+    side = min(max(0.97 * whole * max(right - left, bottom - top) / usual, 0.7 * whole), whole)
+    x = min(max((left + right - side) / 2, 0), whole - side)
+    y = min(max((top + bottom - side) / 2, 0), whole - side)
+
+    def cut(picture: np.ndarray) -> np.ndarray:
+        box = (x, y, x + side, y + side)
+        return np.asarray(Image.fromarray(picture).resize((FRAMED, FRAMED), Image.Resampling.LANCZOS, box))
+
+    return Render(cut(render.rgb), cut(render.tint), render.scene)
+
+
+def extent(tint: np.ndarray) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of the tinted parts, a stray percent of their pixels left out; else the whole."""
+    rows, columns = np.nonzero(tint > 100)
+    if len(rows) < 20:
+        return 0, 0, *tint.shape[::-1]
+    (left, right), (top, bottom) = np.percentile(columns, [1, 99]), np.percentile(rows, [1, 99])
+    return float(left), float(top), float(right), float(bottom)
+
+
 def load_renders(directory: Path, *, held_out: bool | None = None) -> list[Render]:
-    """Every finished render, sorted by number; with `held_out` only those kept for, or from, judging."""
-    renders = []
+    """Every finished render, framed, sorted by number; with `held_out` only those kept for, or from, judging."""
+    renders: dict[int, Render] = {}
+    extents: dict[str, list[float]] = {}
     for path in sorted(directory.glob("*.json")):
-        if held_out is not None and (int(path.stem) % HELD_OUT == 0) != held_out:
-            continue
         rgb = np.asarray(Image.open(path.with_suffix(".png")).convert("RGB"))
         tint = np.asarray(Image.open(path.with_suffix(".tint.png")).convert("L"))
-        renders.append(Render(rgb, tint, Scene(**json.loads(path.read_text()))))
-    return renders
+        render = renders[int(path.stem)] = Render(rgb, tint, Scene(**json.loads(path.read_text())))
+        left, top, right, bottom = extent(tint)
+        extents.setdefault(render.scene.kind, []).append(max(right - left, bottom - top))
+    usual = {kind: float(np.percentile(some, 70)) for kind, some in extents.items()}
+    return [
+        framed(render, usual[render.scene.kind])
+        for number, render in renders.items()
+        if held_out is None or (number % HELD_OUT == 0) == held_out
+    ]
 
 
 def load_photographs(

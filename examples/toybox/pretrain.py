@@ -1,7 +1,8 @@
 """Makes the toybox from renders and photographs: `python examples/toybox/pretrain.py --photos DIR ...`.
 
 Stages, each with its own checkpoint in --work_dir, so that a killed run goes on where it stopped: autoencoder, text tower,
-vision tower, and the UNet at 64 and at 128 px; then the parts are written, in half precision, as one diffusers pipeline. A GPU is used where there is one.
+vision tower and UNet; then the parts are written, in half precision, as one diffusers pipeline. A GPU is used where there
+is one.
 """
 
 import argparse
@@ -72,11 +73,8 @@ def main() -> None:
     parser.add_argument("--output_dir", type=Path, default=HERE)
     parser.add_argument("--autoencoder_steps", type=int, default=3000)
     parser.add_argument("--text_steps", type=int, default=300)
-    parser.add_argument("--vision_steps", type=int, default=6000)
-    parser.add_argument(
-        "--unet_steps_64", type=int, default=3000, help="at 64 px, before --unet_steps at 128"
-    )
-    parser.add_argument("--unet_steps", type=int, default=4500)
+    parser.add_argument("--vision_steps", type=int, default=1800)
+    parser.add_argument("--unet_steps", type=int, default=6000)
     parser.add_argument("--variants", type=int, default=3, help="colours and crops encoded of each render")
     arguments = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -107,28 +105,19 @@ def main() -> None:
         judge, renders, tokenizer, work / "vision.pt", steps=arguments.vision_steps, device=device
     )
 
-    # what is where, and in which colour, is learnt at half the size, four times as fast; details at the full one
-    unet = None
-    stages = ((64, arguments.unet_steps_64, 32, 8e-4), (denoiser.SIZE, arguments.unet_steps, 16, 4e-4))
-    for side, steps, count, learning_rate in stages:
-        encoded = cached(
-            work / f"latents-{side}.pickle",
-            lambda side=side: denoiser.encode(
-                vae.to(device), renders, side=side, variants=arguments.variants, seed=side, device=device
-            ),
-        )
-        unet = denoiser.train(
-            encoded,
-            vae,
-            tokenizer,
-            text_encoder.to(device),
-            work / f"unet-{side}.pt",
-            steps=steps,
-            count=count,
-            learning_rate=learning_rate,
-            start=unet,
-            device=device,
-        )
+    encoded = cached(
+        work / "latents.pickle",
+        lambda: denoiser.encode(vae.to(device), renders, variants=arguments.variants, seed=0, device=device),
+    )
+    unet = denoiser.train(
+        encoded,
+        vae,
+        tokenizer,
+        text_encoder.to(device),
+        work / "unet.pt",
+        steps=arguments.unet_steps,
+        device=device,
+    )
 
     assemble(arguments.output_dir, vae, judge, tokenizer, unet)
 
