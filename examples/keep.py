@@ -1,0 +1,37 @@
+"""Puts a finished concept among the examples, for the studio to open with: half precision, no file above 10 MB.
+
+    python -m examples.keep --concept outputs/teddy-bear --example teddy-bear
+"""
+
+import argparse
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from trainer import concept, generation
+
+HERE = Path(__file__).parent
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write examples/NAME/concept anew."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--concept", type=Path, required=True, help="a finished concept's folder")
+    parser.add_argument("--example", required=True, help="the example's name, a folder beside this file")
+    given = parser.parse_args(argv)
+    target = HERE / given.example / "concept"
+    shutil.rmtree(target, ignore_errors=True)
+    concept.read_settings(given.concept)
+    if (given.concept / concept.LORA_FILE).is_file():
+        target.mkdir(parents=True)
+        shutil.copy(given.concept / concept.LORA_FILE, target)
+    else:
+        pipeline = generation.load_concept(str(given.concept))
+        pipeline.to(torch.float16).save_pretrained(target, max_shard_size="9MB")
+    shutil.copy(given.concept / concept.SETTINGS_FILE, target)
+
+
+if __name__ == "__main__":
+    main()
