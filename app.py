@@ -16,7 +16,7 @@ from starlette.middleware import Middleware
 
 from trainer.errors import TrainerError
 from trainer.jobs import Jobs
-from trainer.ui import access, catalogue, theme
+from trainer.ui import access, catalogue, painting, theme
 from trainer.ui.dataset import Dataset
 from trainer.ui.generate import Generate
 from trainer.ui.share import Share
@@ -35,6 +35,9 @@ ASK = "(name, sure) => [name, confirm('Delete this concept, its photos and what 
 def main(argv: Sequence[str] | None = None) -> int:
     """Read the command line, build the page, serve it until stopped."""
     given = arguments().parse_args(argv)
+    if given.login is not None and not all(given.login.partition(":")):
+        print("--login takes NAME:PASSWORD, and neither may be empty", file=sys.stderr)
+        return 2
     root = Path(given.root).resolve()
     os.chdir(HERE)  # the examples and the embedded base are named from here
     logging.getLogger("xformers").setLevel(logging.ERROR)
@@ -54,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             css=theme.css(),
             head=theme.HEAD,
             favicon_path=str(theme.MARK),
-            app_kwargs={"middleware": [Middleware(access.VisitorCookie)]},
+            app_kwargs={"middleware": [Middleware(access.NoDeepLinks), Middleware(access.VisitorCookie)]},
             footer_links=["api", "settings"],
             run_history=False,  # a token is typed on the Share tab
             max_file_size=UPLOAD_LIMIT,
@@ -94,12 +97,12 @@ def studio(given: argparse.Namespace, root: Path) -> Studio:
     def own(owner: str) -> list[tuple[Path, str]]:
         return [(folder, read_title(folder)) for folder in workspace.concepts(owner)]
 
-    return Studio(who, catalogue.Catalogue(base, gpu, own), workspace, Jobs(root))
+    return Studio(who, catalogue.Catalogue(base, gpu, own), workspace, Jobs(root, painting.free))
 
 
 def on_gpu() -> bool:
     """Whether there is a GPU, without importing torch, which takes seconds."""
-    return access.on_zero_gpu() or Path("/dev/nvidia0").exists() or Path("/dev/dxg").exists()
+    return access.on_zero_gpu() or Path("/dev/dxg").exists() or any(Path("/dev").glob("nvidia[0-9]*"))
 
 
 def build(shared: Studio) -> gr.Blocks:
@@ -113,6 +116,8 @@ def build(shared: Studio) -> gr.Blocks:
                 "<p>Teach a picture model your teddy bear, then send it anywhere.</p></div></header>",
                 padding=False,
             )
+            if shared.access.login == "huggingface":
+                gr.LoginButton("Sign in", size="md", min_width=160, scale=0, elem_id="sign-in")
             current = gr.Dropdown(
                 [(NEW_TITLE, NEW)],
                 value=NEW,
@@ -139,10 +144,10 @@ def build(shared: Studio) -> gr.Blocks:
         demo.load(handler, None, outputs, **QUIET)
         current.input(dataset.show, current, dataset.shown(), **QUIET)
         current.change(train.show, current, of_train, **QUIET)
-        current.change(share.show, current, share.shown(), **QUIET)
+        current.change(share.show, [current, share.seen], share.shown(), **QUIET)
         generating.select(generate.choices, generate.concept, generate.concept, **QUIET)
         training.select(train.show, current, of_train, **QUIET)
-        sharing.select(share.show, current, share.shown(), **QUIET)
+        sharing.select(share.show, [current, share.seen], share.shown(), **QUIET)
         train.use.click(generate.take, current, [generate.concept, *generate.chosen()], **QUIET).then(
             lambda: gr.Tabs(selected="generate"), None, tabs, **QUIET
         )

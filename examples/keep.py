@@ -1,6 +1,6 @@
 """Puts a finished concept among the examples, for the studio to open with: half precision, no file above 10 MB.
 
-    python -m examples.keep --concept outputs/teddy-bear --example teddy-bear
+python -m examples.keep --concept outputs/teddy-bear --example teddy-bear
 """
 
 import argparse

@@ -88,11 +88,18 @@ async def watch(app: App, name: str, given: argparse.Namespace, found: list[floa
     async with httpx.AsyncClient(base_url=app.url, timeout=60) as http:
         config = (await http.get("/config")).json()
         timer = next(part["id"] for part in config["components"] if part["type"] == "timer")
-        tick = next(each["id"] for each in config["dependencies"] if [timer, "tick"] in each["targets"])
+        tick = next(each for each in config["dependencies"] if [timer, "tick"] in each["targets"])
         end = time.monotonic() + given.seconds
 
+        opening = next(each["id"] for each in config["dependencies"] if each["outputs"] == tick["inputs"][:1])
+
         async def page() -> None:
-            body = {"data": [name, None], "fn_index": tick, "session_hash": uuid.uuid4().hex[:11]}
+            session = {"session_hash": uuid.uuid4().hex[:11]}
+            opened = await http.post(
+                "/gradio_api/run/predict", json={"data": [], "fn_index": opening} | session
+            )
+            opened.raise_for_status()
+            body = {"data": [name, None], "fn_index": tick["id"]} | session
             await asyncio.sleep(random.uniform(0, LOOK_SECONDS))
             while time.monotonic() < end:
                 asked = time.monotonic()

@@ -1,14 +1,21 @@
 """Who may train where strangers can come: the owner and a list of names, and nobody whose name is not proven."""
 
+import errno
 import time
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import pytest
+import yaml
 from starlette.requests import Request
 
+import app
+from trainer.errors import ConfigError
 from trainer.ui.access import COOKIE, HEADER, Access, AccessError, from_surroundings, hugging_face_token
+from trainer.ui.studio import words_for
 
+ROOT = Path(__file__).parent.parent
 SPACE = {
     "SPACE_ID": "ann/studio",
     "SPACE_AUTHOR_NAME": "Ann",
@@ -83,6 +90,22 @@ def test_on_a_space_its_owner_and_the_list_may_train() -> None:
     assert not may_train(access, request(login={"userinfo": {}, "expires_at": time.time() + 9}))
 
 
+def test_the_readme_asks_for_the_login_that_a_space_needs() -> None:
+    header = yaml.safe_load((ROOT / "README.md").read_text().split("---")[1])
+    assert header["hf_oauth"] is True
+    assert {"write-repos", "manage-repos"} <= set(header["hf_oauth_scopes"])
+    unasked = from_surroundings(
+        "0.0.0.0", False, None, {"SPACE_ID": "ann/studio", "SPACE_AUTHOR_NAME": "ann"}
+    )
+    assert "hf_oauth: true" in str(unasked.visitor(request()).refusal)
+
+
+@pytest.mark.parametrize("login", ["me", "me:", ":secret", ""])
+def test_a_login_without_a_password_is_refused(login: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.main(["--login", login]) == 2
+    assert "NAME:PASSWORD" in capsys.readouterr().err
+
+
 def test_an_expired_login_is_none() -> None:
     access, late = from_surroundings("0.0.0.0", False, None, SPACE), request(login=vouched("ann", seconds=-1))
     assert not may_train(access, late)
@@ -120,4 +143,19 @@ def test_a_visitor_is_known_by_the_cookie_and_apart_from_accounts() -> None:
     assert owner == access.visitor(request(**{HEADER.replace("-", "_"): "a" * 32})).owner
     assert owner not in (access.visitor(request(login=vouched("a" * 32))).owner, None)
     both = request(login=vouched("ann"), cookie=f"{COOKIE}={'a' * 32}")
-    assert access.visitor(both).owner == "account ann"
+    assert (access.visitor(both).owner, access.visitor(both).before) == ("account ann", owner)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ConfigError("seed: too large"), "seed: too large"),
+        (gr.Error("You have used up your GPU time"), "You have used up your GPU time"),
+        (RuntimeError("CUDA out of memory. Tried to allocate"), "Out of memory. Fewer or smaller pictures"),
+        (OSError(errno.ENOSPC, "No space left on device", "/secret/place"), "The disk is full"),
+        (KeyError("/secret/place"), "Something failed that should not have (KeyError)"),
+    ],
+)
+def test_a_page_is_told_of_any_error_and_of_no_place(error: Exception, words: str) -> None:
+    assert words_for(error).startswith(words)
+    assert "/secret" not in words_for(error)

@@ -160,6 +160,9 @@ def test_the_whole_way_in_a_browser(app: App, browser: Browser, hub: HubServer, 
         expect(page.locator("#share-stage")).to_contain_text("It is on the Hub")
         assert page.locator("#token input").input_value() == ""
         assert TOKEN not in page.content()
+        tab(page, "Train")
+        tab(page, "Share")
+        expect(page.locator("#share-stage")).to_contain_text("It is on the Hub")
     assert hub.repos["me/bear"].private
     assert same_pictures(hub, tmp_path / "pulled", tmp_path / "ours.png")
     assert nowhere(TOKEN, app)
@@ -282,6 +285,28 @@ def test_strangers_may_paint_but_not_train(public: App, browser: Browser) -> Non
         tab(page, "Train")
         expect(page.locator("#why")).to_contain_text("Training is off on a public link")
         expect(page.locator("#start")).to_be_disabled()
+
+
+def test_on_a_space_one_signs_in(sd1: Path, tmp_path: Path, browser: Browser) -> None:
+    space = {
+        "SYSTEM": "spaces",  # gradio's own sign of a Space
+        "SPACE_ID": "ann/studio",
+        "SPACE_AUTHOR_NAME": "ann",
+        "OAUTH_CLIENT_ID": "1",
+        "OAUTH_CLIENT_SECRET": "2",
+        "OAUTH_SCOPES": "openid profile write-repos",
+        "OPENID_PROVIDER_URL": "http://127.0.0.1:9",
+    }
+    with running(tmp_path / "root", sd1, "--host", "127.0.0.1", **space) as started:
+        client = started.client("4" * 32)
+        name = bring(client)["concept"]
+        assert "sign in above" in refusal(client, name, SHORT, api_name="/start_training")
+        with opened(browser, started.url) as page:
+            expect(page.locator("#sign-in")).to_be_visible()
+            tab(page, "Train")
+            expect(page.locator("#why")).to_contain_text("sign in above")
+            tab(page, "Share")
+            expect(page.locator("#token")).not_to_be_visible()
 
 
 # 7: cold start
@@ -477,4 +502,11 @@ def test_37_38_a_hub_that_refuses_is_told_apart_and_a_later_push_succeeds(
     assert len(said) == 5 and not any(TOKEN in words for words in said)
     done = client.predict(trained, "me/again", TOKEN, True, False, False, api_name="/push_to_hub")
     assert done["private"] and hub.repos["me/again"].files
+    for path in (
+        f"gradio_api/deep_link?session_hash={client.session_hash}",
+        "?deep_link=a",
+        "config?deep_link=a",
+    ):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"{app.url}/{path}")
     assert nowhere(TOKEN, app)

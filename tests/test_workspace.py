@@ -92,6 +92,17 @@ def test_a_name_is_never_a_path(space: Workspace, name: str) -> None:
         space.find("local", name.format(home=directory.parent.name))
 
 
+def test_what_was_made_before_logging_in_comes_along(space: Workspace) -> None:
+    space.create("account ann", "Bear")
+    old = space.create("visitor 1", "Bear")
+    (old / "draft.json").write_text("{}")
+    space.create("visitor 1", "Cat")
+    space.adopt("visitor 1", "account ann")
+    assert space.concepts("visitor 1") == []
+    assert {path.name for path in space.concepts("account ann")} == {"bear", "bear-2", "cat"}
+    assert (space.find("account ann", "bear-2") / "draft.json").read_text() == "{}"
+
+
 def test_deleting_leaves_nothing(space: Workspace) -> None:
     directory = space.create("local", "Bear")
     (directory / "unet").mkdir()

@@ -130,6 +130,11 @@ def has_current_pictures(directory: Path) -> bool:
     return grid.is_file() and grid.stat().st_mtime >= _weights(directory).stat().st_mtime
 
 
+def version(directory: Path) -> int:
+    """Another number for other weights."""
+    return _weights(directory).stat().st_mtime_ns
+
+
 def safe_name(name: str) -> str:
     """A folder's name that every system takes."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:60].strip("-.") or "concept"

@@ -57,6 +57,17 @@ class Workspace:
             replace_text(directory / TITLE_FILE, title)
             return directory
 
+    def adopt(self, before: str, owner: str) -> None:
+        """Give an owner what they made before they said who they are. Each folder moves by one rename."""
+        for directory in reversed(self.concepts(before)):
+            target, number = self.home(owner) / directory.name, 1
+            target.parent.mkdir(parents=True, exist_ok=True)
+            while target.exists():
+                number += 1
+                target = target.with_name(f"{directory.name}-{number}")
+            with lock(directory):
+                directory.rename(target)
+
     def sweep(self) -> None:
         """Finish the deletions that a kill cut short."""
         for leftover in self.root.glob(f"*/{DELETED}*"):

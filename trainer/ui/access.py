@@ -16,6 +16,7 @@ from typing import Any
 
 import gradio as gr
 from starlette.datastructures import MutableHeaders
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from trainer.errors import TrainerError
@@ -38,6 +39,7 @@ class Visitor:
     owner: str | None
     name: str | None = None
     refusal: str | None = None  # why they may not train
+    before: str | None = None  # the owner they were on this browser until they logged in
 
     def home(self) -> str:
         """Whose concepts these are. Raises AccessError for whoever cannot be told apart."""
@@ -62,17 +64,19 @@ class Access:
     public: bool = False
     trainers: frozenset[str] = frozenset()
     login: str = ""  # "", "password" or "huggingface"
+    space: bool = False
 
     def visitor(self, request: gr.Request) -> Visitor:
         """Who sent this request."""
         if not self.public:
             return Visitor("local")
-        name = self._account(request)
-        if name is not None:
-            allowed = name.lower() in self.trainers
-            return Visitor(f"account {name.lower()}", name, None if allowed else self._not_listed(name))
         key = request.headers.get(HEADER) or request.cookies.get(COOKIE) or ""
-        return Visitor(f"visitor {key}" if _KEY.fullmatch(key) else None, None, self._no_name())
+        nameless = f"visitor {key}" if _KEY.fullmatch(key) else None
+        name = self._account(request)
+        if name is None:
+            return Visitor(nameless, None, self._no_name())
+        allowed = name.lower() in self.trainers
+        return Visitor(f"account {name.lower()}", name, None if allowed else self._not_listed(name), nameless)
 
     def _account(self, request: gr.Request) -> str | None:
         if self.login == "password":
@@ -83,7 +87,12 @@ class Access:
 
     def _no_name(self) -> str:
         if self.login == "huggingface":
-            return "Training here is for this Space's owner: log in, or duplicate the Space and train on your own."
+            return "Training here is for this Space's owner: sign in above, or duplicate the Space and train on your own."
+        if self.space:
+            return (
+                "Training is off: this Space cannot tell who its owner is. Its owner adds hf_oauth: true to the header of"
+                " the README; anybody may duplicate the Space and train on their own."
+            )
         return (
             "Training is off on a public link: anybody could use this machine. Start the app without --share, or with"
             " --login NAME:PASSWORD."
@@ -118,10 +127,10 @@ def from_surroundings(host: str, share: bool, login: str | None, surroundings: M
     public = space or share or host not in LOOPBACK
     names = [*surroundings.get("TRAINERS", "").split(","), surroundings.get("SPACE_AUTHOR_NAME", "")]
     if login:
-        return Access(public, _names([*names, login.split(":")[0]]), "password")
+        return Access(public, _names([*names, login.split(":")[0]]), "password", space)
     # Off a Space gradio's login is a mock that anybody can pass.
     proven = space and "OAUTH_CLIENT_ID" in surroundings
-    return Access(public, _names(names), "huggingface" if proven else "")
+    return Access(public, _names(names), "huggingface" if proven else "", space)
 
 
 def _names(names: list[str]) -> frozenset[str]:
@@ -149,6 +158,22 @@ class VisitorCookie:
             await send(message)
 
         await self.app(scope, receive, give)
+
+
+class NoDeepLinks:
+    """ASGI middleware: gradio's links to the state of a session are not there.
+
+    Whoever has a session's hash, which is no secret, would be given everything typed and shown in it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (
+            scope["path"].rstrip("/").endswith("/deep_link") or b"deep_link=" in scope["query_string"]
+        ):
+            return await PlainTextResponse("There are no such links here.", 404)(scope, receive, send)
+        await self.app(scope, receive, send)
 
 
 def _has_cookie(scope: Scope) -> bool:

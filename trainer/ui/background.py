@@ -2,9 +2,12 @@
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from trainer.ui.theme import time_left
 
 Result = TypeVar("Result")
 Tell = Callable[[Any], None]
@@ -14,6 +17,21 @@ Tell = Callable[[Any], None]
 class _Ended:
     result: Any = None
     error: BaseException | None = None
+
+
+class Rate:
+    """How long work will still take, by its pace since the first look at it."""
+
+    def __init__(self) -> None:
+        self.first: tuple[float, float] | None = None  # when, and how much was done by then
+
+    def left(self, done: float, total: float) -> str:
+        """Words for the time left; none before a second look has shown the pace."""
+        now = time.monotonic()
+        if self.first is None:
+            self.first = now, done
+        begun, before = self.first
+        return time_left((now - begun) / (done - before) * (total - done)) if done > before else ""
 
 
 def telling(work: Callable[[Tell, threading.Event], Result]) -> Generator[Any, None, Result]:

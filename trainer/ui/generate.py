@@ -1,6 +1,7 @@
 """The Generate tab: a concept, a prompt, pictures; beside the base, at the same seeds."""
 
 import os
+import re
 import tempfile
 import threading
 import time
@@ -21,10 +22,11 @@ from trainer.config import MAX_PROMPT_CHARACTERS, GenerationConfig, generation_c
 from trainer.errors import BusyError, ConfigError, TrainerError
 from trainer.ui import painting
 from trainer.ui.access import on_zero_gpu
+from trainer.ui.background import Rate
 from trainer.ui.catalogue import Choice
 from trainer.ui.controls import control
-from trainer.ui.studio import GPU, Studio, endpoint, refused
-from trainer.ui.theme import empty, heading, notice, picture, progress, time_left
+from trainer.ui.studio import GPU, Studio, endpoint, refused, words_for
+from trainer.ui.theme import empty, heading, notice, picture, progress
 
 MAX_SAMPLES = 8  # pictures a request; one visitor must not keep the device from the others
 MAX_SIDE = 1024  # px
@@ -64,22 +66,14 @@ class Pace:
     """How far all sets of pictures are together, and how long the rest will take."""
 
     runs: int
-    started: float = 0.0
-    first: int = 0
     done: int = 0
     total: int = 0
+    left: str = ""
+    rate: Rate = field(default_factory=Rate)
 
     def step(self, step: painting.Step) -> None:
         self.done, self.total = step.run * step.total + step.done, self.runs * step.total
-        if not self.started:
-            self.started, self.first = time.monotonic(), self.done
-
-    def left(self) -> str:
-        """Words for the time left; none before a second step has shown the pace."""
-        if self.done <= self.first:
-            return ""
-        pace = (time.monotonic() - self.started) / (self.done - self.first)
-        return time_left(pace * (self.total - self.done))
+        self.left = self.rate.left(self.done, self.total)
 
 
 @dataclass
@@ -92,7 +86,7 @@ class Sheet:
     notes: list[str] = field(default_factory=list)
 
     def html(self, label: str, pace: Pace) -> str:
-        bar = progress(label, pace.done, pace.total, pace.left())
+        bar = progress(label, pace.done, pace.total, pace.left)
         notes = "".join(notice(note, "info") for note in self.notes)
         return bar + notes + self._pictures()
 
@@ -248,7 +242,7 @@ class Generate:
             trigger_mode="once",
         )
         asked_for = [self.concept, self.beside, *self.settings.values()]
-        gr.on(
+        painted = gr.on(
             [self.start.click, self.prompt.submit],
             self.paint_for_page,
             asked_for,
@@ -258,6 +252,18 @@ class Generate:
             show_progress="hidden",
             api_visibility="private",
             trigger_mode="once",
+        )
+        # gradio itself refused it, aloud: a number out of its field's range, or too many waiting
+        painted.failure(
+            lambda: (
+                notice("Nothing was painted, for the reason just shown.", "error"),
+                gr.Button("Generate", interactive=True),
+            ),
+            None,
+            [self.stage, self.start],
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
         )
         self.cancel.click(
             self.stop, None, self.cancel, queue=False, show_progress="hidden", api_visibility="private"
@@ -294,7 +300,9 @@ class Generate:
     def waiting(self, choice: Choice) -> str:
         """The stage before there is a picture."""
         photos = [
-            picture(thumbnail(path), f"photo of the {choice.class_noun or 'subject'}")
+            picture(
+                thumbnail(path, path.stat().st_mtime_ns), f"photo of the {choice.class_noun or 'subject'}"
+            )
             for path in choice.photos[:5]
         ]
         if choice.is_base:
@@ -424,8 +432,8 @@ class Generate:
                     runs = len({title for title, *_ in finished})
                     gallery = gr.Gallery(shown, visible=True, columns=columns_for(config.num_samples, runs))
                     yield html, gallery, gr.Row(visible=True), link_to(config, key, request), *idle
-            except TrainerError as error:
-                yield notice(str(error), "error"), *hidden, *idle
+            except Exception as error:  # whatever it was, the page must not be left waiting
+                yield notice(words_for(error), "error"), *hidden, *idle
             finally:
                 self.stops.pop(session, None)
 
@@ -459,6 +467,8 @@ class Generate:
                         sheet.notes.append(text)
                     case painting.Done(run, images):
                         finished.append((titles[run], images))
+                    case painting.Failed(text):
+                        raise TrainerError(text)
                 if stop.is_set():
                     break
                 if time.monotonic() - said > SECONDS_BETWEEN:
@@ -517,8 +527,13 @@ class Generate:
             finished: list[tuple[str, Any]] = []
             with self.studio.device():
                 for item in self.paint([each for _, each in wanted]):
-                    if isinstance(item, painting.Done):
-                        finished.append((wanted[item.run][0], item.images))
+                    match item:
+                        case painting.Done(run, images):
+                            finished.append((wanted[run][0], images))
+                        case painting.Note(text):
+                            gr.Warning(text)
+                        case painting.Failed(text):
+                            raise TrainerError(text)
             with tempfile.TemporaryDirectory() as directory:
                 yield captioned(finished, wanted, concept, Path(directory))
         except TrainerError as error:
@@ -527,7 +542,7 @@ class Generate:
 
 def hints(choice: Choice, prompt: str) -> list[str]:
     """What is allowed but probably not meant."""
-    if not choice.identifier or choice.identifier.lower() in prompt.lower().split():
+    if not choice.identifier or re.search(rf"\b{re.escape(choice.identifier)}\b", prompt, re.IGNORECASE):
         return []
     return [
         f"The prompt does not say \u201c{choice.identifier}\u201d, the word that {choice.title} answers to."
@@ -588,8 +603,8 @@ def link_to(config: GenerationConfig, key: str, request: gr.Request) -> str:
 
 
 @lru_cache(maxsize=256)
-def thumbnail(path: Path, side: int = 256) -> bytes:
-    """A photo's square, small, as JPEG."""
+def thumbnail(path: Path, version: int, side: int = 256) -> bytes:
+    """A photo's square, small, as JPEG; of a file that is written anew, `version` is another."""
     from PIL import ImageOps
 
     from trainer.photos import open_photo

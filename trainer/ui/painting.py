@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.config import GenerationConfig
+from trainer.errors import TrainerError
 from trainer.ui.background import Tell, telling
 
 if TYPE_CHECKING:
@@ -58,13 +59,20 @@ class Done:
     images: "list[Image]"
 
 
-Told = Loading | Step | Preview | Note | Done
+@dataclass(frozen=True)
+class Failed:
+    """Why there are no more pictures, in words meant for users."""
+
+    text: str
+
+
+Told = Loading | Step | Preview | Note | Done | Failed
 
 
 def paint(configs: Sequence[GenerationConfig]) -> Generator[Told, None, None]:
     """Sample each config in turn. Closing the generator stops the sampling and waits until the device is free.
 
-    Raises what `load_concept` and `generate` raise.
+    A TrainerError is told, not raised: on a lent GPU this runs in another process, out of which errors lose their words.
     """
 
     def work(tell: Tell, stop: threading.Event) -> None:
@@ -72,7 +80,10 @@ def paint(configs: Sequence[GenerationConfig]) -> Generator[Told, None, None]:
         for run, config in enumerate(configs):
             _paint_one(run, config, tell, stop)
 
-    yield from telling(work)
+    try:
+        yield from telling(work)
+    except TrainerError as error:
+        yield Failed(str(error))
 
 
 def _paint_one(run: int, config: GenerationConfig, tell: Tell, stop: threading.Event) -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.context import LocalContext
 
 from trainer import bundle, concept, hub
-from trainer.errors import ConceptError, RepositoryExistsError, TrainerError
+from trainer.errors import BusyError, ConceptError, RepositoryExistsError, TrainerError
 from trainer.ui import draft
-from trainer.ui.access import hugging_face_token
-from trainer.ui.background import Tell, telling
-from trainer.ui.studio import NEW, Studio, endpoint, refused
+from trainer.ui.access import AccessError, hugging_face_token
+from trainer.ui.background import Rate, Tell, telling
+from trainer.ui.studio import NEW, Studio, endpoint, refused, words_for
 from trainer.ui.theme import empty, heading, notice, progress
 from trainer.workspace import read_title
 
@@ -40,6 +41,7 @@ class Share:
     def build(self, current: gr.Dropdown) -> None:
         """Lay the tab out and wire it. `current` is the concept that is worked on."""
         self.current = current
+        self.seen = gr.State("")
         with gr.Row(elem_classes="bench"):
             with gr.Column(scale=5, min_width=320, elem_classes="tools"):
                 gr.HTML(
@@ -59,8 +61,6 @@ class Share:
         self._wire()
 
     def _push(self) -> None:
-        if self.studio.access.login == "huggingface":
-            gr.LoginButton(size="md")
         self.token = gr.Textbox(
             label="Token",
             type="password",
@@ -73,6 +73,9 @@ class Share:
             label="Repository", placeholder="your-name/teddy-bear", elem_id="repository", max_length=96
         )
         self.private = gr.Checkbox(True, label="Private", elem_id="private")
+        self.photos_too = gr.Checkbox(
+            False, label="Push my photos too", info="Without a tick they stay here.", elem_id="push-photos"
+        )
         self.pictures = gr.Checkbox(
             True,
             label="Paint pictures for the card first",
@@ -103,7 +106,7 @@ class Share:
                 self.repository,
                 self.token,
                 self.private,
-                self.photos,
+                self.photos_too,
                 self.pictures,
                 self.overwrite,
             ],
@@ -112,6 +115,10 @@ class Share:
             **quiet,
         )
         self.cancel.click(self.halt, None, self.cancel, queue=False, **quiet)
+        # a yes to replacing one repository is none to another
+        self.repository.input(
+            lambda: gr.Checkbox(False, visible=False), None, self.overwrite, queue=False, **quiet
+        )
         self._endpoint()
 
     def nothing(self) -> str:
@@ -122,21 +129,27 @@ class Share:
 
     def shown(self) -> list[gr.components.Component]:
         """What `show` fills in."""
-        return [self.stage, self.zip, self.push, self.why, self.download, self.repository]
+        return [
+            self.seen, self.stage, self.zip, self.push, self.why, self.download, self.repository, self.overwrite,
+        ]  # fmt: skip
 
-    def show(self, name: str, request: gr.Request) -> list[Any]:
-        """The tab when it is opened, or another concept chosen."""
+    def show(self, name: str, seen: str, request: gr.Request) -> list[Any]:
+        """The tab when it is opened, or another concept chosen. What was made of the same weights stays as it is."""
+        gone, unasked = gr.Button(visible=False), gr.Checkbox(False, visible=False)
         try:
             folder = self._finished(name, request)
         except TrainerError as error:
             off = gr.Button(interactive=False)
-            return [self.nothing(), off, off, notice(str(error), "info"), gr.Button(visible=False), gr.skip()]
+            return ["", self.nothing(), off, off, notice(str(error), "info"), gone, gr.skip(), unasked]
+        version = f"{name} {bundle.version(folder)}"
+        if version == seen:
+            return [gr.skip()] * len(self.shown())
         on, title = gr.Button(interactive=True), read_title(folder)
         stage = empty(
             f"{title} is ready to go", "Keep it as a zip, or push it to the Hub, where others can load it."
         )
         hint = gr.Textbox(placeholder=f"your-name/{folder.name}")
-        return [stage, on, on, "", gr.Button(visible=False), hint]
+        return [version, stage, on, on, "", gone, hint, unasked]
 
     def _finished(self, name: str, request: gr.Request) -> Path:
         """A finished concept of this visitor's. Raises TrainerError, saying what is to be done first."""
@@ -164,9 +177,10 @@ class Share:
                         on_progress=lambda *told: tell(told[-2:]), should_stop=stop.is_set,
                     )  # fmt: skip
 
+                rate = Rate()
                 for done, total in telling(work):
                     yield (
-                        progress(PHASES["zip"], done, total, _megabytes(done, total)),
+                        progress(PHASES["zip"], done, total, _words(done, total, rate)),
                         gr.Button(interactive=False),
                         hidden,
                     )
@@ -174,8 +188,8 @@ class Share:
                 said = notice(f"{target.name}, {size:.1f} MB, is packed: press Download it.", "good")
                 ready = gr.DownloadButton(f"Download {target.name}", value=str(target), visible=True)
                 yield said, gr.Button(interactive=True), ready
-        except TrainerError as error:
-            yield notice(str(error), "error"), gr.Button(interactive=True), hidden
+        except Exception as error:  # whatever it was, the page must not be left waiting
+            yield notice(words_for(error), "error"), gr.Button(interactive=True), hidden
 
     def push_it(
         self,
@@ -197,21 +211,23 @@ class Share:
         try:
             folder = self._finished(name, request)
             hub.check_repo_id(repository.strip())
-            secret = hub.checked_token(token or hugging_face_token(request) or "")
+            secret = self._token(token, request)
             yield progress(PHASES["login"], 0, 0), "", keep, *working
             going = telling(
                 lambda tell, _: self._push_work(
                     folder, repository.strip(), secret, private, with_photos, pictures, overwrite, tell, stop
                 )
             )
+            rates: dict[str, Rate] = {}
             while True:
                 try:
                     phase, done, total = next(going)
                 except StopIteration as end:
-                    yield pushed_html(end.value), "", gr.Checkbox(False, visible=False), *idle
+                    yield pushed_html(*end.value), "", gr.Checkbox(False, visible=False), *idle
                     return
+                rate = rates.setdefault(phase, Rate())
                 yield (
-                    progress(PHASES.get(phase, phase), done, total, _megabytes(done, total)),
+                    progress(PHASES.get(phase, phase), done, total, _words(done, total, rate)),
                     "",
                     keep,
                     *working,
@@ -221,8 +237,8 @@ class Share:
                 str(error), "warning", "To go on all the same, tick the box to replace it, and push again."
             )
             yield said, "", gr.Checkbox(visible=True), *idle
-        except TrainerError as error:
-            yield notice(str(error), "error"), "", keep, *idle
+        except Exception as error:  # whatever it was, the page must not be left waiting
+            yield notice(words_for(error), "error"), "", keep, *idle
         finally:
             stop.set()
             self.stops.pop(session, None)
@@ -238,10 +254,15 @@ class Share:
         overwrite: bool,
         tell: Tell,
         stop: threading.Event,
-    ) -> hub.Pushed:
+    ) -> tuple[hub.Pushed, str]:
+        """What was pushed, and what is to be said about it."""
+        note = ""
         if pictures and not bundle.has_current_pictures(folder):
-            self._paint_card(folder, tell, stop)
-        return hub.push(
+            try:
+                self._paint_card(folder, tell, stop)
+            except BusyError as error:
+                note = f"Its card has no new pictures. {error} Push again for them then."
+        done = hub.push(
             folder,
             repository,
             token,
@@ -253,6 +274,14 @@ class Share:
             on_progress=lambda phase, done, total: tell((phase, done, total)),
             should_stop=stop.is_set,
         )
+        return done, note
+
+    def _token(self, typed: str, request: gr.Request) -> str:
+        """Raises TrainerError, with the way to one, where there is none."""
+        token = typed or hugging_face_token(request)
+        if not token and self.studio.access.login == "huggingface":
+            raise AccessError("Sign in first, at the top of the page: it is pushed in your name.")
+        return hub.checked_token(token or "")
 
     def _paint_card(self, folder: Path, tell: Tell, stop: threading.Event) -> None:
         with self.studio.device():
@@ -272,10 +301,11 @@ class Share:
 
     def _endpoint(self) -> None:
         with gr.Row(visible=False):
+            self.token_sent = gr.Textbox(label="token", type="password")
             inputs = [
                 gr.Textbox(label="concept"),
                 gr.Textbox(label="repo_id"),
-                gr.Textbox(label="token", type="password"),
+                self.token_sent,
                 gr.Checkbox(True, label="private"),
                 gr.Checkbox(False, label="include_photos"),
                 gr.Checkbox(False, label="overwrite"),
@@ -297,24 +327,36 @@ class Share:
         try:
             folder = self._finished(concept, request)
             hub.check_repo_id(repo_id.strip())
-            secret = hub.checked_token(token or hugging_face_token(request) or "")
-            done = self._push_work(
+            secret = self._token(token, request)
+            done, _ = self._push_work(
                 folder, repo_id.strip(), secret, private, include_photos, False, overwrite, lambda told: None,
                 threading.Event(),
             )  # fmt: skip
         except TrainerError as error:
             raise refused(error) from None
+        finally:
+            forget(self.token_sent, request)
         return {"repo_id": done.repo_id, "url": done.url, "commit": done.commit, "private": done.private}
 
 
-def pushed_html(done: hub.Pushed) -> str:
+def forget(component: gr.components.Component, request: gr.Request) -> None:
+    """Take a component's value out of the session: gradio keeps what was sent for as long as that lasts."""
+    blocks = LocalContext.blocks.get()
+    if blocks is not None and request.session_hash:
+        blocks.state_holder[request.session_hash]._update_value_in_config(component._id, "")
+
+
+def pushed_html(done: hub.Pushed, note: str = "") -> str:
     """Where it is now."""
     kind = "private" if done.private else "public"
     return (
         f'<div class="empty"><h2>It is on the Hub</h2><p>Loaded back from there, and the same. A {kind} repository:</p>'
         f'<p><a class="big" href="{escape(done.url)}" target="_blank" rel="noopener">{escape(done.repo_id)}</a></p></div>'
+        + (notice(note, "info") if note else "")
     )
 
 
-def _megabytes(done: int, total: int) -> str:
-    return f"{done / 1e6:.1f} of {total / 1e6:.1f} MB" if total > 100_000 else ""
+def _words(done: int, total: int, rate: Rate) -> str:
+    left = rate.left(done, total)
+    size = f"{done / 1e6:.1f} of {total / 1e6:.1f} MB" if total > 100_000 else ""
+    return ", ".join(part for part in (size, left) if part)

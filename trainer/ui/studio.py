@@ -1,6 +1,8 @@
 """What the tabs share: who may come in, what there is to paint with, where things lie, which endpoints there are."""
 
+import errno
 import json
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,6 +17,8 @@ from trainer.jobs import Jobs
 from trainer.ui.access import Access, Visitor, on_zero_gpu
 from trainer.ui.catalogue import STABLE_DIFFUSION, Catalogue
 from trainer.workspace import Workspace, read_title
+
+logger = logging.getLogger(__name__)
 
 GPU = "gpu"  # the concurrency_id of everything that needs the device
 NEW = "+new"  # no folder is called so
@@ -53,8 +57,11 @@ class Studio:
         return visitor.refusal
 
     def newest(self, request: gr.Request) -> gr.Dropdown:
-        """A fresh page works on what its visitor made last."""
-        owner = self.access.visitor(request).owner
+        """A fresh page works on what its visitor made last, before they logged in too."""
+        visitor = self.access.visitor(request)
+        owner = visitor.owner
+        if owner and visitor.before:
+            self.workspace.adopt(visitor.before, owner)
         folders = self.workspace.concepts(owner) if owner else []
         return self.working_on(owner, folders[0].name if folders else NEW)
 
@@ -88,6 +95,24 @@ def endpoint(
     gr.Button(visible=False).click(
         function, list(inputs), list(outputs), api_name=name, show_progress="hidden", **options
     )
+
+
+def words_for(error: Exception) -> str:
+    """What a page says of an error: its own words where it is meant for users, else that there was one."""
+    if isinstance(error, TrainerError):
+        return str(error)
+    if isinstance(error, gr.Error):  # as a Space's lent GPU refuses
+        return str(error.message)
+    logger.exception("not foreseen", exc_info=error)
+    if (
+        isinstance(error, MemoryError)
+        or "out of memory" in str(error)
+        or "can't allocate memory" in str(error)
+    ):
+        return "Out of memory. Fewer or smaller pictures at a time may fit."
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "The disk is full: free some space, then try again."
+    return f"Something failed that should not have ({type(error).__name__}); the app's log says what. Nothing of yours is lost."
 
 
 def refused(error: TrainerError) -> gr.Error:

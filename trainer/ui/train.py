@@ -27,7 +27,9 @@ from trainer.workspace import read_title
 LOOK_SECONDS = 2  # between two looks of a page at a running job
 MAIN = {"max_train_steps": "Steps", "learning_rate": "Learning rate", "num_class_images": "Class images"}
 NO_PHOTOS = "Start comes on when there are photos: bring some on the Dataset tab."
-HALFWAY = "This training can go on: what you take out now, its last steps will not see, and its first ones did."
+HALFWAY = (
+    "This training can go on: what you take out now, its last steps will not see, and its first ones did."
+)
 # What the app decides: places on its own disk, and the prompts, which the Dataset tab asks for.
 OWN = {
     "instance_data_dir", "instance_prompt", "class_data_dir", "class_prompt", "concepts_list", "output_dir",
