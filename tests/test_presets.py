@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from trainer.config import advice, training_config
-from trainer.presets import EXAMPLE, Kind, Machine, presets
+from trainer.presets import EXAMPLE, Kind, Machine, gpu, presets
 
 SUBJECT = {
     "instance_data_dir": "photos",
@@ -43,3 +43,31 @@ def test_an_object_on_a_processor_is_the_examples_settings() -> None:
 def test_a_gpu_has_a_small_and_a_whole_way_to_an_object() -> None:
     assert [preset.values()["method"] for preset in presets("object", "gpu")] == ["lora", "full"]
     assert [preset.values()["method"] for preset in presets("style", "gpu")] == ["lora"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "machine"),
+    [
+        ("echo 7.5", "gpu_fp16"),
+        ("echo 8.0", "gpu"),
+        ("echo 9.0; echo 7.5", "gpu_fp16"),
+        ("echo '[N/A]'", "gpu"),
+        ("exit 9", "gpu"),
+        ("", "gpu"),
+    ],
+)
+def test_a_gpu_without_bf16_is_told_by_its_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, machine: Machine
+) -> None:
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text(f'#!/bin/sh\n[ "$1" = --query-gpu=compute_cap ] || exit 1\n{answer}\n')
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpu() == machine
+
+
+def test_a_gpu_without_a_driver_to_ask_is_taken_for_the_usual(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpu() == "gpu"

@@ -17,7 +17,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from PIL import Image
@@ -247,13 +247,6 @@ def scaled(measured: Measurement, config: TrainingConfig, own: int, classes: int
         + (missing + previews) * measured.image_bytes
     )
     return Estimate(seconds, max(AT_LEAST_UNCERTAIN, measured.spread), measured.memory_bytes, disk)
-
-
-def machine_kind() -> Literal["cpu", "gpu", "gpu_fp16"]:
-    """This machine as `presets` knows it; gpu_fp16 has no bf16 of its own (a T4)."""
-    if not torch.cuda.is_available():
-        return "cpu"
-    return "gpu" if torch.cuda.is_bf16_supported(including_emulation=False) else "gpu_fp16"
 
 
 @cache

@@ -4,16 +4,19 @@ The embedded base's own numbers are measured, and kept in one place: the example
 """
 
 import json
+import subprocess
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 Kind = Literal["object", "style"]
-Machine = Literal["cpu", "gpu", "gpu_fp16"]  # as memory.machine_kind says
+Machine = Literal["cpu", "gpu", "gpu_fp16"]  # gpu_fp16 has no bf16 of its own (a T4)
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples/teddy-bear/dreambooth.json"
 STABLE_DIFFUSION = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+BF16_FROM = 8.0  # compute capability: Ampere's
+ANSWER_SECONDS = 10
 # Of the example's settings these are of its own subject.
 OWN = {"instance_data_dir", "instance_prompt", "class_prompt", "validation_prompt", "output_dir"}
 
@@ -28,6 +31,17 @@ class Preset:
     def values(self) -> dict[str, Any]:
         """For `training_config(**values)`, beside the photos and prompts."""
         return {name: value for name, (value, _) in self.settings.items()}
+
+
+def gpu() -> Machine:
+    """Which kind the GPU here is: its driver is asked, for torch takes seconds. Where there is no answer, the usual."""
+    command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=True)
+        lowest = min(float(line) for line in done.stdout.split())
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return "gpu"
+    return "gpu" if lowest >= BF16_FROM else "gpu_fp16"
 
 
 def presets(kind: Kind, machine: Machine) -> list[Preset]:
