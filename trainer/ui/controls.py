@@ -50,4 +50,7 @@ def _number(
     ends = found["minimum"], found["maximum"]
     if told["value"] is not None and None not in ends and ends[1] - ends[0] <= SLIDER_SPAN:
         return gr.Slider(**told | {"step": 1 if whole else 0.1} | found)
-    return gr.Number(**told | {"precision": 0 if whole else None} | found)
+    # without its ends: gradio would refuse what is outside in words of its own, which do not name the setting
+    return gr.Number(
+        **told | {"precision": 0 if whole else None} | found | {"minimum": None, "maximum": None}
+    )
