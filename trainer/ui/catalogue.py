@@ -1,11 +1,12 @@
 """What can be painted with: the examples that come with the studio, the base itself, and a visitor's own concepts."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trainer import concept
 from trainer.errors import ConceptError
+from trainer.ui import draft
 
 EXAMPLES = "example/"  # how their keys begin; a visitor's own have no slash
 TOYBOX = "examples/toybox"
@@ -100,6 +101,14 @@ def of_folder(folder: Path, key: str, title: str, photos: tuple[Path, ...]) -> C
     )
 
 
+def _named(choice: Choice, said: draft.Draft) -> Choice:
+    """With the words of its draft, where it was trained without a class to tell them by, and they have not changed."""
+    if choice.identifier or choice.instance_prompt != said.instance_prompt:
+        return choice
+    noun = said.class_noun if said.kind == "object" else "style"
+    return replace(choice, identifier=said.identifier, class_noun=noun)
+
+
 def examples() -> list[Choice]:
     """The trained concepts in this repository: examples/*/concept."""
     found = []
@@ -126,7 +135,7 @@ class Catalogue:
         for folder, title in self.own(owner) if owner else []:
             if concept.has_weights(folder):
                 photos = tuple(sorted((folder / "instance_images").glob("*.png")))
-                mine.append(of_folder(folder, folder.name, title, photos))
+                mine.append(_named(of_folder(folder, folder.name, title, photos), draft.read(folder)))
         return [*mine, *examples(), of_base(self.base)]
 
     def find(self, key: str, owner: str | None) -> Choice:
