@@ -162,6 +162,19 @@ def test_another_run_is_refused_by_the_fields_that_differ() -> None:
     assert "adam_beta1" not in message
 
 
+def test_other_photos_are_refused_and_named() -> None:
+    then = {"photos/000.png": "a", "photos/001.png": "b", "photos/002.png": "c"}
+    checkpoint.check_same_photos(then, dict(then), Path("checkpoint-5"))
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.check_same_photos(
+            then, {"photos/000.png": "a", "photos/001.png": "z", "photos/003.png": "d"}, Path("checkpoint-5")
+        )
+    assert str(caught.value) == (
+        "checkpoint-5 began with other pictures, so it cannot go on: photos/002.png is gone; photos/003.png is new;"
+        " photos/001.png has changed. Put them back as they were, or train again from the start."
+    )
+
+
 def test_harmless_changes_are_let_pass() -> None:
     then = checkpoint.identity(config(max_train_steps=5), 1)
     now = checkpoint.identity(

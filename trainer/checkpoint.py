@@ -236,6 +236,19 @@ def check_same(then: dict[str, Any], now: dict[str, Any], checkpoint: Path) -> N
         )
 
 
+def check_same_photos(then: dict[str, str], now: dict[str, str], checkpoint: Path) -> None:
+    """Raises CheckpointError, naming what differs, unless it goes on with the very photos and class images."""
+    gone = [f"{name} is gone" for name in sorted(then.keys() - now.keys())]
+    new = [f"{name} is new" for name in sorted(now.keys() - then.keys())]
+    other = [f"{name} has changed" for name in sorted(then.keys() & now.keys()) if then[name] != now[name]]
+    if told := [*gone, *new, *other]:
+        more = f" and {len(told) - 4} more" if len(told) > 4 else ""
+        raise CheckpointError(
+            f"{checkpoint} began with other pictures, so it cannot go on: {'; '.join(told[:4])}{more}."
+            " Put them back as they were, or train again from the start."
+        )
+
+
 def _short(value: Any) -> str:
     text = "not there" if value is None else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -197,9 +197,8 @@ class Run:
         for own, of_class in zip(instances, classes, strict=True):
             examples.add(own, of_class)
         if self.resumed is not None:
-            checkpoint.check_same(
-                checkpoint.read_run(self.resumed)["photos"], examples.fingerprints, self.resumed
-            )
+            photos = checkpoint.read_run(self.resumed)["photos"]
+            checkpoint.check_same_photos(photos, examples.fingerprints, self.resumed)
         return examples
 
     def encode(self, examples: preparation.Examples) -> None:
