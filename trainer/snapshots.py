@@ -42,6 +42,11 @@ class Snapshot:
     changes: tuple[str, ...] = ()  # leaner settings tried, a sentence each
     checkpoint: int | None = None  # the step that can be gone on from
 
+    @property
+    def can_go_on(self) -> bool:
+        """Whether it ended before its end and left a checkpoint, which needs the very pictures it began with."""
+        return self.state in ("stopped", "interrupted", "failed") and self.checkpoint is not None
+
 
 @dataclass
 class Progress:

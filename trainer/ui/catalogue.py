@@ -105,8 +105,7 @@ def _named(choice: Choice, said: draft.Draft) -> Choice:
     """With the words of its draft, where it was trained without a class to tell them by, and they have not changed."""
     if choice.identifier or choice.instance_prompt != said.instance_prompt:
         return choice
-    noun = said.class_noun if said.kind == "object" else "style"
-    return replace(choice, identifier=said.identifier, class_noun=noun)
+    return replace(choice, identifier=said.identifier, class_noun=said.noun)
 
 
 def examples() -> list[Choice]:

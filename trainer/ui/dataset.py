@@ -3,7 +3,8 @@
 import json
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from html import escape
@@ -21,7 +22,7 @@ from trainer.ui.access import on_zero_gpu
 from trainer.ui.background import Tell, telling
 from trainer.ui.draft import PHOTOS, Draft
 from trainer.ui.studio import GPU, NEW, Studio, endpoint, refused
-from trainer.ui.theme import empty, heading, notice, picture, progress
+from trainer.ui.theme import empty, heading, notice, picture, progress, time_left
 from trainer.workspace import read_title
 
 EXAMPLE = Path("examples/teddy-bear/instance_images")
@@ -36,6 +37,10 @@ BUTTONS = {
     "flatten": "Put white behind it",
 }
 CHECK_NAMES = {"near-duplicates": "no duplicates", "readable": "readable", "count": "enough photos"}
+FIXED = (
+    "Its training stopped at step {} and can go on, but only with these very photos: once you add, drop or crop one,"
+    " Go on is refused, and Train again begins from the start."
+)
 CARD_SIDE = 320  # px
 MAX_CROPS = 5
 # A card's buttons are plain HTML: gradio components of their own, four a photo, would take seconds to draw.
@@ -81,6 +86,7 @@ class Dataset:
                 self.read_text = gr.Button(
                     "Look for text and watermarks", visible=False, elem_id="read-text", size="sm"
                 )
+        self.brought = gr.State(0)  # when photos were last taken in
         self._wire()
 
     def _words(self) -> None:
@@ -107,33 +113,34 @@ class Dataset:
     def _wire(self) -> None:
         said = [self.kind, self.title, self.noun, self.identifier]
         shown = [self.gate, self.cards, self.read_text]
+        brought = [self.current, *said, *shown, self.files, self.brought]
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         for trigger, handler, first in (
             (self.files.upload, self.bring, [self.files]),
             (self.example.click, self.bring_example, []),
         ):
-            trigger(
-                handler, [*first, self.current, *said], [self.current, *said, *shown, self.files], **quiet
-            ).then(self.look_for_text, self.current, shown, **quiet)
+            trigger(handler, [*first, self.current, *said], brought, **quiet)
+        self.brought.change(self.look_for_text, self.current, shown, **quiet)
         self.read_text.click(self.look_for_text, self.current, shown, **quiet)
         for html in (self.cards, self.gate):
             html.submit(self.mend, self.current, shown, queue=False, **quiet)
-        self.kind.input(
-            self.say, [self.current, *said], [self.gate, self.cards, self.read_text], queue=False, **quiet
+        self.kind.change(
+            lambda kind: gr.Textbox(visible=kind != "style"), self.kind, self.noun, queue=False, **quiet
         )
-        for field in (self.title, self.noun, self.identifier):
-            field.blur(
-                self.say, [self.current, *said], [self.gate, self.cards, self.read_text], queue=False, **quiet
-            )
         self.check.click(
             self.check_word,
-            [self.identifier, self.noun],
+            [self.kind, self.identifier, self.noun],
             self.word,
             concurrency_id=GPU,
             concurrency_limit=1,
             **quiet,
         )
-        self.word.submit(self.take_word, None, self.identifier, queue=False, **quiet)
+        taken = self.word.submit(self.take_word, None, self.identifier, queue=False, **quiet)
+        triggers: list[Any] = [self.kind.input, taken.then]
+        triggers += [field.blur for field in (self.title, self.noun, self.identifier)]
+        self.saved = [
+            trigger(self.say, [self.current, *said], shown, queue=False, **quiet) for trigger in triggers
+        ]
         self._endpoint()
 
     def shown(self) -> list[gr.components.Component]:
@@ -191,21 +198,22 @@ class Dataset:
         self, request: gr.Request, uploads: Sequence[photos.Upload], name: str, *said: str
     ) -> Iterator[list[Any]]:
         kind, title, noun, word = said
-        same = [gr.skip()] * 5
+        same, after = [gr.skip()] * 5, [gr.skip(), gr.skip()]
         try:
             owner = self.studio.access.visitor(request).home()
             with self._concept(owner, name, title or noun) as folder:
                 draft.write(folder, Draft(kind, noun, word), title)  # type: ignore[arg-type]
                 reading = telling(lambda tell, stop: self._import(uploads, folder, tell))
-                for done, total in reading:
-                    bar = progress("Reading the photos", done, total, f"{done} of {total}")
-                    yield [*same, bar, gr.skip(), gr.skip(), gr.skip()]
+                for bar in bars("Reading the photos", reading):
+                    yield [*same, bar, gr.skip(), gr.skip(), *after]
         except TrainerError as error:
-            yield [*same, notice(str(error), "error"), gr.skip(), gr.skip(), None]
+            there = self._find(name, request)
+            gate = self._review(there, kind)[0] if there else ""
+            yield [*same, notice(str(error), "error") + gate, gr.skip(), gr.skip(), None, gr.skip()]
             return
         said_now = [kind, read_title(folder), noun, word]
         current = self.studio.working_on(owner, folder.name)
-        yield [current, *said_now, *self._review(folder, kind), None]
+        yield [current, *said_now, *self._review(folder, kind), None, time.time_ns()]
 
     @contextmanager
     def _concept(self, owner: str, name: str, title: str) -> Iterator[Path]:
@@ -244,8 +252,7 @@ class Dataset:
             photos.check_words(folder / PHOTOS, lambda done, total: tell((done, total)), stop.is_set)
 
         try:
-            for done, total in telling(work):
-                bar = progress("Looking for text and watermarks", done, total, f"{done} of {total} photos")
+            for bar in bars("Looking for text and watermarks", telling(work)):
                 yield [before + bar, gr.skip(), gr.Button(visible=False)]
             yield [*self._review(folder, kind)]
         except TrainerError as error:
@@ -305,12 +312,15 @@ class Dataset:
         words = "text and watermarks" in report.unchecked and bool(report.photos)
         side = resolution or 512
         cards = cards_html(report, folder / PHOTOS, side, center_crop=kind != "style")
-        return [gate_html(report), cards, gr.Button(visible=words)]
+        now = self.studio.jobs.snapshot(folder)
+        fixed = notice(FIXED.format(now.checkpoint), "info") if now.can_go_on else ""
+        return [fixed + gate_html(report), cards, gr.Button(visible=words)]
 
     # The identifier
 
-    def check_word(self, word: str, noun: str, request: gr.Request) -> Iterator[str]:
+    def check_word(self, kind: str, word: str, noun: str) -> Iterator[str]:
         """How the base reads the word, then what it paints for it."""
+        noun = Draft("style" if kind == "style" else "object", noun).noun
         if taken := self.studio.busy():
             yield notice(taken)
             return
@@ -318,7 +328,7 @@ class Dataset:
             with self.studio.device():
                 checking = telling(lambda tell, stop: self._look_at_word(word, noun, tell, stop))
                 said = ""
-                yield progress("Asking the base's tokenizer", 0, 1)
+                yield progress("Asking the base's tokenizer", 0, 0)
                 for told in checking:
                     if isinstance(told, str):
                         said = told
@@ -417,6 +427,19 @@ class Dataset:
             raise refused(error) from None
         told: dict[str, Any] = json.loads(json.dumps(report.as_dict(), default=str))
         return {"concept": folder.name, **told}
+
+
+def bars(label: str, told: Iterable[tuple[int, int]]) -> Iterator[str]:
+    """A bar for each (done, total), with the time left once a second photo has shown the pace."""
+    first, began = 0, 0.0
+    for done, total in told:
+        left = ""
+        if not began:
+            first, began = done, time.monotonic()
+        elif done > first:
+            each = (time.monotonic() - began) / (done - first)
+            left = ", " + time_left(each * (total - done))
+        yield progress(label, done, total, f"{done} of {total} photos{left}")
 
 
 def gate_html(report: SetReport) -> str:

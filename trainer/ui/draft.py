@@ -25,6 +25,11 @@ class Draft:
     identifier: str = "sks"
 
     @property
+    def noun(self) -> str:
+        """What stands after the identifier in a prompt: 'teddy bear', 'style'."""
+        return "style" if self.kind == "style" else self.class_noun
+
+    @property
     def instance_prompt(self) -> str:
         """'a photo of a sks teddy bear', 'a picture in the sks style'."""
         if self.kind == "style":

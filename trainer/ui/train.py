@@ -18,7 +18,7 @@ from trainer.fields import extra
 from trainer.snapshots import PHASES, Snapshot
 from trainer.ui import draft, painting
 from trainer.ui.controls import control
-from trainer.ui.dataset import brought
+from trainer.ui.dataset import PRESS, brought
 from trainer.ui.draft import PHOTOS
 from trainer.ui.studio import NEW, Studio, endpoint, refused
 from trainer.ui.theme import empty, heading, notice, picture, progress, time_left
@@ -27,9 +27,8 @@ from trainer.workspace import read_title
 LOOK_SECONDS = 2  # between two looks of a page at a running job
 MAIN = {"max_train_steps": "Steps", "learning_rate": "Learning rate", "num_class_images": "Class images"}
 NO_PHOTOS = "Start comes on when there are photos: bring some on the Dataset tab."
-HALFWAY = (
-    "This training can go on: what you take out now, its last steps will not see, and its first ones did."
-)
+NOTHING_TO_TRAIN = "There is nothing to train yet: bring photos on the Dataset tab first."
+CLASS_SIDE = 128  # px of a class image on the page; there are hundreds
 # What the app decides: places on its own disk, and the prompts, which the Dataset tab asks for.
 OWN = {
     "instance_data_dir", "instance_prompt", "class_data_dir", "class_prompt", "concepts_list", "output_dir",
@@ -58,12 +57,13 @@ class Train:
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
-        self.machine: presets.Machine = "gpu" if studio.catalogue.any_base else "cpu"
+        self.machine: presets.Machine = presets.gpu() if studio.catalogue.any_base else "cpu"
 
     def build(self, current: gr.Dropdown) -> None:
         """Lay the tab out and wire it. `current` is the concept that is worked on."""
         self.current = current
         self.seen = gr.State(None)
+        self.kind = gr.State("object")  # what the settings are filled in for
         self.timer = gr.Timer(LOOK_SECONDS, active=False)
         with gr.Row(elem_classes="bench"):
             with gr.Column(scale=5, min_width=320, elem_classes="tools"):
@@ -94,15 +94,7 @@ class Train:
                 self.previews = gr.HTML("", elem_id="previews", padding=False)
                 self.log = gr.HTML("", elem_id="log", padding=False)
                 with gr.Accordion("Class images", open=False) as self.classes:
-                    self.class_note = gr.HTML("", padding=False)
-                    self.class_images = gr.Gallery(
-                        show_label=False,
-                        label="Class images",
-                        columns=8,
-                        height=220,
-                        elem_id="class-images",
-                        buttons=[],
-                    )
+                    self.class_images = gr.HTML("", elem_id="class-images", padding=False, js_on_load=PRESS)
         self._wire()
 
     def _presets(self) -> None:
@@ -149,17 +141,16 @@ class Train:
             show_progress="hidden",
             api_visibility="private",
         )
-        self.classes.expand(
-            self.show_class_images, self.current, [self.class_note, self.class_images], **quiet
-        )
-        self.class_images.select(self.cull, self.current, [self.class_note, self.class_images], **quiet)
+        self.kind.change(self.fill, self.kind, [self.preset, self.classes, *settings], **quiet)
+        self.classes.expand(self.show_class_images, self.current, self.class_images, **quiet)
+        self.class_images.submit(self.cull, self.current, self.class_images, **quiet)
         self._endpoints()
 
     def looked(self) -> list[gr.components.Component]:
         """What `look` fills in."""
         return [
             self.seen, self.timer, self.subject, self.start, self.stop, self.status,
-            self.resume, self.use, self.delete, self.previews, self.log,
+            self.resume, self.use, self.delete, self.previews, self.log, self.kind,
         ]  # fmt: skip
 
     # What is seen
@@ -199,7 +190,7 @@ class Train:
         if folder is None:
             hidden = [gr.Button(visible=False)] * 3
             off = [gr.Button(interactive=False)] * 2
-            return ["none", gr.Timer(active=False), "", *off, self.nothing(), *hidden, "", ""]
+            return ["none", gr.Timer(active=False), "", *off, self.nothing(), *hidden, "", "", gr.skip()]
         now = self.studio.jobs.snapshot(folder)
         key = f"{name} {now.state} {now.place} {now.phase} {now.step} {len(now.previews)} {len(now.log)} {now.message}"
         if key == seen:
@@ -221,6 +212,7 @@ class Train:
             gr.Button(visible=not going),
             previews_html(now),
             log_html(now),
+            draft.read(folder).kind,
         ]
 
     def _find(self, name: str, request: gr.Request) -> Path | None:
@@ -259,6 +251,8 @@ class Train:
         visitor = self.studio.access.visitor(request)
         if reason := self.studio.why_not_train(visitor):
             raise ConfigError(reason)
+        if name == NEW:
+            raise ConfigError(NOTHING_TO_TRAIN)
         return self.studio.workspace.find(visitor.trainer(), name)
 
     def config(self, folder: Path, given: dict[str, Any], preset: str = "") -> TrainingConfig:
@@ -273,6 +267,8 @@ class Train:
         values.setdefault("validation_prompt", subject["validation_prompt"])
         if not values.get("with_prior_preservation"):
             subject.pop("class_prompt", None)
+        elif said.kind == "style":
+            raise ConfigError("with_prior_preservation: a style has no class to be kept; leave it off")
         subject.pop("validation_prompt")
         config = training_config(
             **values | subject,
@@ -337,7 +333,21 @@ class Train:
     def use_preset(self, name: str, preset: str, request: gr.Request) -> list[Any]:
         """Fill the settings in."""
         folder = self._find(name, request)
-        values = self._preset(draft.read(folder).kind if folder else "object", preset)
+        return self._values(draft.read(folder).kind if folder else "object", preset)
+
+    def fill(self, kind: draft.Kind) -> list[Any]:
+        """The presets, the settings, and whether there are class images, for another kind."""
+        found = presets.presets(kind, self.machine)
+        choices = [each.title for each in found]
+        values = dict(zip(self.settings, self._values(kind, choices[0]), strict=True))
+        classes = kind == "object"
+        values["num_class_images"] = gr.update(value=values["num_class_images"], visible=classes)
+        radio = gr.Radio(choices, value=choices[0], visible=len(choices) > 1)
+        return [radio, gr.Accordion(visible=classes), *values.values()]
+
+    def _values(self, kind: draft.Kind, preset: str) -> list[Any]:
+        """A value for each control."""
+        values = self._preset(kind, preset)
         usual = {
             each: info.default
             for each, info in TrainingConfig.model_fields.items()
@@ -351,7 +361,7 @@ class Train:
         try:
             folder = self._allowed(name, request)
             config = self.config(folder, self._given(preset, values), preset)
-            yield progress("Training a few steps to see", 0, 1, "on a processor this takes a minute"), off
+            yield progress("Training a few steps to see", 0, 0, "on a processor this takes a minute"), off
             with self.studio.device():
                 from trainer import memory  # here, not above: it imports torch
 
@@ -365,34 +375,47 @@ class Train:
         except TrainerError as error:
             yield notice(str(error), "error"), on
 
-    def show_class_images(self, name: str, request: gr.Request) -> tuple[str, list[str]]:
+    def show_class_images(self, name: str, request: gr.Request) -> str:
         """What keeps the class, as far as it was made."""
         folder = self._find(name, request)
         directory = self._class_directory(folder) if folder else None
         found = photos.list_photos(directory) if directory and directory.is_dir() else []
-        if not found:
-            return notice("None yet: the base paints them when the training starts.", "info"), []
-        said = f"{len(found)} pictures of the class, painted by the base. Press one to take it out; the next start paints another."
-        halfway = self.studio.jobs.snapshot(folder).state in ("stopped", "interrupted") if folder else False
-        warned = notice(HALFWAY) if halfway else ""
-        return f"<p>{escape(said)}</p>{warned}", [str(path) for path in found]
+        if folder is None or directory is None or not found:
+            return notice("None yet: the base paints them when the training starts.", "info")
+        needed = self._needed(folder, directory)
+        return (notice(needed, "info") if needed else "") + class_images_html(found)
 
-    def cull(self, name: str, request: gr.Request, event: gr.SelectData) -> tuple[str, list[str]]:
+    def cull(self, name: str, request: gr.Request, event: gr.EventData) -> str:
         """Take a class image out."""
+        pressed = event._data or {}
         try:
             folder = self._allowed(name, request)
             directory = self._class_directory(folder)
-            if directory is not None and self.studio.jobs.snapshot(folder).state not in (
-                "running",
-                "stopping",
-            ):
-                from trainer.generation import cull_class_image
+            if directory is not None:
+                if needed := self._needed(folder, directory):
+                    raise ConfigError(needed)
+                from trainer.generation import cull_class_image  # here, not above: it imports torch
 
-                cull_class_image(directory, photos.list_photos(directory)[int(event.index)].name)
-        except (TrainerError, IndexError) as error:
-            said, shown = self.show_class_images(name, request)
-            return notice(str(error), "error") + said, shown
+                cull_class_image(directory, str(pressed.get("which")))
+        except TrainerError as error:
+            return notice(str(error), "error") + self.show_class_images(name, request)
         return self.show_class_images(name, request)
+
+    def _needed(self, folder: Path, directory: Path) -> str | None:
+        """Why no class image can be taken out just now, or None. The concepts of one class share them."""
+        for file in sorted(folder.parent.glob(f"[!.]*/{concept.SETTINGS_FILE}")):
+            each = file.parent
+            now = self.studio.jobs.snapshot(each)
+            going = now.state in ("queued", "running", "stopping")
+            if not (going or now.can_go_on) or self._class_directory(each) != directory:
+                continue
+            if going:
+                return f"{read_title(each)} is being trained with these: take some out when it has finished."
+            return (
+                f"{read_title(each)} stopped at step {now.checkpoint} and can go on, but only with the class images it"
+                " began with. Go on and finish, or Train again, first; then take some out."
+            )
+        return None
 
     def _class_directory(self, folder: Path) -> Path | None:
         if not (folder / concept.SETTINGS_FILE).is_file():
@@ -483,9 +506,9 @@ def ready_html(folder: Path) -> str:
 
 
 @lru_cache(maxsize=512)
-def _small(path: Path, version: int) -> bytes:
+def _small(path: Path, version: int, side: int = 256) -> bytes:
     stream = BytesIO()
-    ImageOps.fit(photos.open_photo(path), (256, 256)).save(stream, "JPEG", quality=82)
+    ImageOps.fit(photos.open_photo(path), (side, side)).save(stream, "JPEG", quality=82)
     return stream.getvalue()
 
 
@@ -561,7 +584,20 @@ def previews_html(now: Snapshot) -> str:
 
 
 def _preview(path: Path, step: int) -> str:
-    return picture(_small(path, step), f"preview at step {step}") if path.is_file() else ""
+    if not path.is_file():
+        return ""
+    return picture(_small(path, path.stat().st_mtime_ns), f"preview at step {step}")
+
+
+def class_images_html(found: list[Path]) -> str:
+    """A button for each; the next start makes another in the place of one that was taken out."""
+    said = f"{len(found)} pictures of the class, painted by the base. Press one to take it out; the next start paints another."
+    images = "".join(
+        f'<button type="button" data-do="cull" data-which="{escape(path.name)}" aria-label="take out picture {number}">'
+        f"{picture(_small(path, path.stat().st_mtime_ns, CLASS_SIDE), '')}</button>"
+        for number, path in enumerate(found, 1)
+    )
+    return f'<p>{escape(said)}</p><div class="class-images">{images}</div>'
 
 
 def log_html(now: Snapshot) -> str:

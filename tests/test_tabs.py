@@ -1,0 +1,191 @@
+"""The Dataset and Train tabs: what they say, keep and refuse, beyond the whole way of test_app.py."""
+
+import itertools
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import draw_photo
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+from studio import EXAMPLE, App, chromium, opened, running, tab
+from test_app import LONG, SHORT, bring, finish, reach, refusal
+
+from trainer.snapshots import Snapshot
+from trainer.ui import dataset, train
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running_browser:
+        yield running_browser
+
+
+@pytest.fixture(scope="module")
+def app(sd1: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    with running(tmp_path_factory.mktemp("tabs") / "root", sd1) as started:
+        yield started
+
+
+@pytest.fixture
+def page(app: App, browser: Browser) -> Iterator[Page]:
+    with opened(browser, app.url) as fresh:
+        yield fresh
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    """As many as a style needs."""
+    paths = [tmp_path / f"{index}.png" for index in range(10)]
+    for index, path in enumerate(paths):
+        draw_photo(index, (96, 96)).save(path)
+    return paths
+
+
+def choose(page: Page, title: str) -> None:
+    """Work on another concept."""
+    page.locator("#current input").click()
+    page.get_by_role("option", name=title, exact=True).click()
+
+
+def test_a_style_is_trained_from_the_page(page: Page, app: App, pictures: list[Path]) -> None:
+    tab(page, "Dataset")
+    page.locator("#kind").get_by_text("A style").click()
+    expect(page.locator("#noun")).to_be_hidden()
+    page.locator("#title input, #title textarea").fill("Discs")
+    page.locator("#photos input[type=file]").set_input_files(pictures)
+    expect(page.locator(".card")).to_have_count(len(pictures))
+    tab(page, "Train")
+    expect(page.locator("#subject")).to_contain_text("a picture in the sks style")
+    expect(page.locator("#train-num_class_images")).to_be_hidden()
+    page.locator("#train-max_train_steps input").fill(str(LONG["max_train_steps"]))
+    page.locator("#start").click()
+    expect(page.locator("#status .job h2")).to_have_text("Training")
+    page.locator("#stop").click()
+    assert finish(app.client(), "discs")["state"] == "stopped"
+
+
+def test_a_style_is_trained_through_the_client(app: App, pictures: list[Path]) -> None:
+    client = app.client()
+    name = bring(client, pictures, kind="style", title="Client's", class_noun="")["concept"]
+    assert "a style has no class" in refusal(
+        client, name, {"with_prior_preservation": True}, api_name="/start_training"
+    )
+    client.predict(name, SHORT, api_name="/start_training")
+    assert finish(client, name)["state"] == "finished"
+
+
+def test_14_15_a_refused_zip_is_told_until_it_is_read(page: Page, app: App, tmp_path: Path) -> None:
+    bring(app.client(), title="Zipped")
+    with zipfile.ZipFile(tmp_path / "many.zip", "w") as archive:
+        for index in range(1001):
+            archive.writestr(f"{index}.png", b"")
+    page.reload()
+    tab(page, "Dataset")
+    choose(page, "Zipped")
+    expect(page.locator(".card")).to_have_count(len(EXAMPLE))
+    page.locator("#photos input[type=file]").set_input_files(tmp_path / "many.zip")
+    expect(page.locator("#gate .notice.error")).to_contain_text("many.zip")
+    tab(page, "Train")
+    expect(page.locator("#subject")).to_contain_text("Zipped")
+    tab(page, "Dataset")
+    expect(page.locator("#read-text")).to_be_visible()
+    expect(page.locator("#gate .notice.error")).to_contain_text("many.zip")
+    expect(page.locator("#gate .gate")).to_be_visible()
+    expect(page.locator(".card")).to_have_count(len(EXAMPLE))
+
+
+def test_a_suggested_identifier_is_kept_at_once(page: Page, app: App) -> None:
+    bring(app.client(), title="Suggested", identifier="two words")
+    page.reload()
+    tab(page, "Dataset")
+    choose(page, "Suggested")
+    word = page.locator("#identifier input, #identifier textarea")
+    expect(word).to_have_value("two words")
+    page.locator("#check-identifier").click()
+    chip = page.locator("#word .suggested button").first
+    suggested = chip.inner_text()
+    chip.click()
+    expect(word).to_have_value(suggested)
+    tab(page, "Train")
+    expect(page.locator("#subject")).to_contain_text(f"a photo of a {suggested} dog")
+
+
+def test_23_a_number_out_of_range_is_refused_by_its_name(page: Page, app: App) -> None:
+    bring(app.client(), title="Ranges")
+    page.reload()
+    tab(page, "Train")
+    choose(page, "Ranges")
+    expect(page.locator("#subject")).to_contain_text("Ranges")
+    page.locator("#train-max_train_steps input").fill("0")
+    page.locator("#start").click()
+    expect(page.locator("#why .notice.error")).to_contain_text("max_train_steps: 0 is refused")
+    expect(page.locator("#status")).to_contain_text("Ready to learn")
+
+
+def test_without_photos_there_is_nothing_to_measure(page: Page, app: App) -> None:
+    bring(app.client(), title="Other")
+    page.reload()
+    tab(page, "Train")
+    choose(page, "A new concept")
+    expect(page.locator("#status")).to_contain_text("Nothing to train yet")
+    page.locator("#measure").click()
+    expect(page.locator("#cost .notice.error")).to_contain_text("bring photos on the Dataset tab first")
+
+
+def test_what_a_stopped_training_needs_is_kept_for_it(page: Page, app: App) -> None:
+    client = app.client()
+    name = bring(client, title="Halfway")["concept"]
+    client.predict(name, LONG, api_name="/start_training")
+    reach(client, name, 6)
+    client.predict(name, api_name="/stop_training")
+    assert finish(client, name)["state"] == "stopped"
+    page.reload()
+    tab(page, "Train")
+    choose(page, "Halfway")
+    expect(page.locator("#status .job h2")).to_have_text("Stopped")
+    page.get_by_role("button", name="Class images", exact=True).click()
+    images = page.locator(".class-images img")
+    expect(images).to_have_count(2)
+    images.first.click()
+    expect(page.locator("#class-images .notice.error")).to_contain_text("Go on and finish, or Train again")
+    expect(images).to_have_count(2)
+
+    tab(page, "Dataset")
+    expect(page.locator("#gate .notice.info")).to_contain_text("Go on is refused")
+    page.locator(".card").first.get_by_role("button", name="Drop it").first.click()
+    expect(page.locator(".card")).to_have_count(len(EXAMPLE) - 1)
+    tab(page, "Train")
+    page.locator("#resume").click()
+    expect(page.locator("#status .job h2")).to_have_text("Failed")
+    expect(page.locator("#status .notice")).to_contain_text("000.png is gone")
+    expect(page.locator("#status .notice")).to_contain_text("train again from the start")
+
+    client.predict(name, SHORT, api_name="/start_training")
+    assert finish(client, name)["state"] == "finished"
+    page.reload()
+    tab(page, "Train")
+    choose(page, "Halfway")
+    page.get_by_role("button", name="Class images", exact=True).click()
+    expect(images).to_have_count(2)
+    images.first.click()
+    expect(images).to_have_count(1)
+    expect(page.locator("#class-images .notice")).to_have_count(0)
+
+
+def test_a_preview_of_another_run_is_another_picture(tmp_path: Path) -> None:
+    path = tmp_path / "preview.png"
+    shown = []
+    for colour in ("red", "blue"):
+        Image.new("RGB", (16, 16), colour).save(path)
+        shown.append(train.previews_html(Snapshot(previews=((3, path),))))
+    assert shown[0] != shown[1]
+
+
+def test_bars_tell_the_time_left_once_there_is_a_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count(100, 2)
+    monkeypatch.setattr(dataset.time, "monotonic", lambda: float(next(clock)))
+    shown = list(dataset.bars("Reading", [(1, 4), (2, 4), (3, 4)]))
+    assert ["1 of 4 photos<" in shown[0], "2 of 4 photos, about 4 s left" in shown[1]] == [True, True]
+    assert "3 of 4 photos, about 2 s left" in shown[2]
