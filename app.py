@@ -142,6 +142,8 @@ def build(shared: Studio) -> gr.Blocks:
         opening.then(dataset.show, current, dataset.shown(), **QUIET)
         handler, outputs = generate.on_load()
         demo.load(handler, None, outputs, **QUIET)
+        for saved in dataset.saved:
+            saved.then(train.show, current, of_train, **QUIET)
         current.input(dataset.show, current, dataset.shown(), **QUIET)
         current.change(train.show, current, of_train, **QUIET)
         current.change(share.show, [current, share.seen], share.shown(), **QUIET)

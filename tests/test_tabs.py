@@ -13,7 +13,7 @@ from studio import EXAMPLE, App, chromium, opened, running, tab
 from test_app import LONG, SHORT, bring, finish, reach, refusal
 
 from trainer.snapshots import Snapshot
-from trainer.ui import dataset, train
+from trainer.ui import background, dataset, train
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +185,7 @@ def test_a_preview_of_another_run_is_another_picture(tmp_path: Path) -> None:
 
 def test_bars_tell_the_time_left_once_there_is_a_pace(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = itertools.count(100, 2)
-    monkeypatch.setattr(dataset.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(background.time, "monotonic", lambda: float(next(clock)))
     shown = list(dataset.bars("Reading", [(1, 4), (2, 4), (3, 4)]))
     assert ["1 of 4 photos<" in shown[0], "2 of 4 photos, about 4 s left" in shown[1]] == [True, True]
     assert "3 of 4 photos, about 2 s left" in shown[2]

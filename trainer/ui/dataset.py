@@ -19,10 +19,10 @@ from trainer.errors import ConfigError, PhotoError, TrainerError
 from trainer.gate import COUNTS, GATES, SetReport
 from trainer.ui import draft, painting
 from trainer.ui.access import on_zero_gpu
-from trainer.ui.background import Tell, telling
+from trainer.ui.background import Rate, Tell, telling
 from trainer.ui.draft import PHOTOS, Draft
-from trainer.ui.studio import GPU, NEW, Studio, endpoint, refused
-from trainer.ui.theme import empty, heading, notice, picture, progress, time_left
+from trainer.ui.studio import GPU, NEW, Studio, endpoint, refused, words_for
+from trainer.ui.theme import empty, heading, notice, picture, progress
 from trainer.workspace import read_title
 
 EXAMPLE = Path("examples/teddy-bear/instance_images")
@@ -206,10 +206,10 @@ class Dataset:
                 reading = telling(lambda tell, stop: self._import(uploads, folder, tell))
                 for bar in bars("Reading the photos", reading):
                     yield [*same, bar, gr.skip(), gr.skip(), *after]
-        except TrainerError as error:
+        except Exception as error:  # whatever it was, the page must not be left waiting
             there = self._find(name, request)
             gate = self._review(there, kind)[0] if there else ""
-            yield [*same, notice(str(error), "error") + gate, gr.skip(), gr.skip(), None, gr.skip()]
+            yield [*same, notice(words_for(error), "error") + gate, gr.skip(), gr.skip(), None, gr.skip()]
             return
         said_now = [kind, read_title(folder), noun, word]
         current = self.studio.working_on(owner, folder.name)
@@ -255,8 +255,8 @@ class Dataset:
             for bar in bars("Looking for text and watermarks", telling(work)):
                 yield [before + bar, gr.skip(), gr.Button(visible=False)]
             yield [*self._review(folder, kind)]
-        except TrainerError as error:
-            yield [before + notice(str(error), "error"), cards, gr.Button(visible=True)]
+        except Exception as error:  # whatever it was, the page must not be left waiting
+            yield [before + notice(words_for(error), "error"), cards, gr.Button(visible=True)]
 
     def say(self, request: gr.Request, name: str, *said: str) -> list[Any]:
         """Keep what was typed."""
@@ -338,8 +338,8 @@ class Dataset:
                         yield said + progress(
                             "Having the base paint it", done, total, f"step {done} of {total}"
                         )
-        except TrainerError as error:
-            yield notice(str(error), "error")
+        except Exception as error:  # whatever it was, the page must not be left waiting
+            yield notice(words_for(error), "error")
 
     def _look_at_word(self, word: str, noun: str, tell: Tell, stop: threading.Event) -> None:
         from trainer import (
@@ -351,7 +351,16 @@ class Dataset:
         report = identifier.check_identifier(word, tokenizer, noun)
         said = word_html(report, identifier.suggestions(tokenizer) if report.verdict != "ok" else [])
         tell(said)
-        if report.verdict == "refused" or on_zero_gpu():
+        if report.verdict == "refused":
+            return
+        if on_zero_gpu():
+            tell(
+                said
+                + notice(
+                    "What the base paints for it is not shown here: the GPU is lent for pictures alone.",
+                    "info",
+                )
+            )
             return
         if not noun.strip():
             tell(
@@ -431,15 +440,10 @@ class Dataset:
 
 def bars(label: str, told: Iterable[tuple[int, int]]) -> Iterator[str]:
     """A bar for each (done, total), with the time left once a second photo has shown the pace."""
-    first, began = 0, 0.0
+    rate = Rate()
     for done, total in told:
-        left = ""
-        if not began:
-            first, began = done, time.monotonic()
-        elif done > first:
-            each = (time.monotonic() - began) / (done - first)
-            left = ", " + time_left(each * (total - done))
-        yield progress(label, done, total, f"{done} of {total} photos{left}")
+        left = rate.left(done, total)
+        yield progress(label, done, total, f"{done} of {total} photos" + (f", {left}" if left else ""))
 
 
 def gate_html(report: SetReport) -> str:

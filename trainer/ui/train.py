@@ -16,11 +16,11 @@ from trainer.config import TrainingConfig, advice, training_config
 from trainer.errors import ConfigError, TrainerError
 from trainer.fields import extra
 from trainer.snapshots import PHASES, Snapshot
-from trainer.ui import draft, painting
+from trainer.ui import draft
 from trainer.ui.controls import control
 from trainer.ui.dataset import PRESS, brought
 from trainer.ui.draft import PHOTOS
-from trainer.ui.studio import NEW, Studio, endpoint, refused
+from trainer.ui.studio import NEW, Studio, endpoint, refused, words_for
 from trainer.ui.theme import empty, heading, notice, picture, progress, time_left
 from trainer.workspace import read_title
 
@@ -243,7 +243,6 @@ class Train:
     def _submit(self, name: str, given: dict[str, Any], preset: str, request: gr.Request) -> Path:
         folder = self._allowed(name, request)
         self.studio.jobs.submit(self.config(folder, given, preset))
-        painting.free()
         return folder
 
     def _allowed(self, name: str, request: gr.Request) -> Path:
@@ -314,7 +313,6 @@ class Train:
         """From the newest checkpoint."""
         try:
             self.studio.jobs.resume(self._allowed(name, request))
-            painting.free()
         except TrainerError as error:
             return [notice(str(error), "error"), *self.look(name, None, request)]
         return ["", *self.look(name, None, request)]
@@ -372,8 +370,8 @@ class Train:
             said = notice(found.sentence(), "good") + (notice(lacking) if lacking else "")
             said += "".join(notice(each, "info") for each in advice(config))
             yield said, gr.Button("Measure again", interactive=True)
-        except TrainerError as error:
-            yield notice(str(error), "error"), on
+        except Exception as error:  # whatever it was, the page must not be left waiting
+            yield notice(words_for(error), "error"), on
 
     def show_class_images(self, name: str, request: gr.Request) -> str:
         """What keeps the class, as far as it was made."""
