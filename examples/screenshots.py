@@ -46,7 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 for name in TABS:
                     show(page, name, given.prompt)
                     page.screenshot(
-                        path=HERE / f"{name.lower()}-{width}-{theme}.png", full_page=name != "Dataset"
+                        path=HERE / f"{name.lower()}-{width}-{theme}.jpg",
+                        type="jpeg",
+                        quality=85,
+                        full_page=name != "Dataset",
                     )
                 page.context.close()
         browser.close()
@@ -100,7 +103,7 @@ def show(page: Page, name: str, prompt: str) -> None:
 def strip() -> None:
     """The whole way in one picture: the desk's four tabs side by side."""
     shots = [
-        Image.open(HERE / f"{name.lower()}-desk-light.png").convert("RGB")
+        Image.open(HERE / f"{name.lower()}-desk-light.jpg").convert("RGB")
         for name in ("Dataset", "Train", "Generate", "Share")
     ]
     tops = [shot.crop((0, 0, shot.width, min(shot.height, 860))) for shot in shots]
@@ -115,7 +118,7 @@ def strip() -> None:
     for each in small:
         sheet.paste(each, (left, 0))
         left += each.width + 12
-    sheet.save(HERE / "strip.png", optimize=True)
+    sheet.save(HERE / "strip.jpg", quality=88)
 
 
 if __name__ == "__main__":

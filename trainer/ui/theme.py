@@ -154,12 +154,13 @@ def notice(text: str, kind: str = "warning", remedy: str = "") -> str:
 
 
 def progress(label: str, done: float, total: float, more: str = "") -> str:
-    """A bar with its words."""
+    """A bar with its words; with no total, one that only shows that something goes on."""
     share = min(1.0, done / total) if total else 0.0
+    now = f' aria-valuemin="0" aria-valuemax="100" aria-valuenow="{100 * share:.0f}"' if total else ""
+    fill = f'style="width:{share:.1%}"' if total else 'class="going"'
     return (
         f'<div class="progress"><div class="words"><strong>{escape(label)}</strong><span>{escape(more)}</span></div>'
-        f'<div class="bar" role="progressbar" aria-label="{escape(label)}" aria-valuemin="0" aria-valuemax="100"'
-        f' aria-valuenow="{100 * share:.0f}"><i style="width:{share:.1%}"></i></div></div>'
+        f'<div class="bar" role="progressbar" aria-label="{escape(label)}"{now}><i {fill}></i></div></div>'
     )
 
 
