@@ -55,10 +55,13 @@ def main() -> None:
     parser.add_argument(
         "--encoder", default=ENCODER, help="the CLIP that compares, a folder or a name on the Hub"
     )
-    parser.add_argument("--guidance_scale", type=float, default=5.0)
+    parser.add_argument(
+        "--guidance_scale", type=float, help="as the concept's previews were made, where not given"
+    )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     settings = read_settings(Path(arguments.concept))["config"]
+    guidance_scale = arguments.guidance_scale or settings["validation_guidance_scale"]
     subject, kind = settings["instance_prompt"], settings["class_prompt"]
     base = settings["pretrained_model_name_or_path"]
 
@@ -67,7 +70,7 @@ def main() -> None:
     in_places = [f"{kind} {place}" for place in PLACES]
 
     def of(model: str, prompts: list[str]) -> list[Image.Image]:
-        return paint(model, prompts, arguments.seed, arguments.guidance_scale)
+        return paint(model, prompts, arguments.seed, guidance_scale)
 
     base_images = of(base, in_places)
     concept_images = of(arguments.concept, [f"{subject} {place}" for place in PLACES])

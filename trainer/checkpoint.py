@@ -40,6 +40,7 @@ HARMLESS = {
     "checkpoints_total_limit",
     "log_interval",
     "sample_batch_size",
+    "class_guidance_scale",
     "num_class_images",
     "set_grads_to_none",
     "gradient_checkpointing",

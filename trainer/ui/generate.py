@@ -202,16 +202,18 @@ class Generate:
                 "Cancel", size="lg", interactive=False, elem_id="cancel", scale=1, min_width=96
             )
         with gr.Column(elem_classes="more"):
-            self._details()
+            self._details(first)
 
-    def _details(self) -> None:
+    def _details(self, first: Choice) -> None:
         def setting(name: str, **changes: Any) -> gr.components.Component:
             limit = {"maximum": LIMITS[name]} if name in LIMITS else {}
             return control(GenerationConfig, name, **limit, elem_id=f"generate-{name}", **changes)
 
         made = {"negative_prompt": setting("negative_prompt", lines=1, max_lines=3)}
         made["num_samples"] = setting("num_samples", label="Pictures", value=2, info=None, buttons=[])
-        made["guidance_scale"] = setting("guidance_scale", label="Guidance", maximum=20, buttons=[])
+        made["guidance_scale"] = setting(
+            "guidance_scale", label="Guidance", value=first.guidance_scale, maximum=20, buttons=[]
+        )
         with gr.Accordion("Advanced", open=False):
             made["num_inference_steps"] = setting("num_inference_steps", label="Steps", buttons=[])
             made["seed"] = setting("seed")
@@ -329,16 +331,18 @@ class Generate:
         }
         chosen, said = choices[0], ""
         values: dict[str, Any] = {}
-        if query:
+        if "concept" in query:
             try:
-                chosen = self.studio.catalogue.find(query.get("concept", chosen.key), owner)
+                chosen = self.studio.catalogue.find(query["concept"], owner)
             except TrainerError as error:
                 said = notice(
                     str(error),
                     remedy="The link's other settings are filled in; another concept can have them.",
                 )
+        own = {"prompt": chosen.prompts[0], "guidance_scale": chosen.guidance_scale}
+        if query:
             try:
-                values = settings_of({"prompt": chosen.prompts[0], **query, "concept": chosen.key})
+                values = settings_of({**own, **query, "concept": chosen.key})
                 said = said or notice(
                     "The link's settings are filled in: press Generate to make its pictures again.", "info"
                 )
@@ -348,7 +352,7 @@ class Generate:
             said + self.waiting(chosen),
             gr.Dropdown([(choice.title, choice.key) for choice in choices], value=chosen.key),
             *word_and_samples(chosen),
-            *(values.get(name, chosen.prompts[0] if name == "prompt" else gr.skip()) for name in SETTINGS),
+            *(values.get(name, own.get(name, gr.skip())) for name in SETTINGS),
         ]
 
     def choices(self, key: str, request: gr.Request) -> gr.Dropdown:
@@ -364,16 +368,19 @@ class Generate:
 
     def chosen(self) -> list[Any]:
         """What `choose` fills in."""
-        return [self.prompt, self.chip, self.examples, self.stage, self.gallery, self.after]
+        guidance = self.settings["guidance_scale"]
+        return [self.prompt, self.chip, self.examples, self.stage, self.gallery, self.after, guidance]
 
     def choose(self, key: str, request: gr.Request) -> tuple[Any, ...]:
         """Another concept: its word, its prompts, its photos."""
         try:
             choice = self.studio.catalogue.find(key, self.studio.access.visitor(request).owner)
         except TrainerError as error:
-            return gr.skip(), gr.skip(), gr.skip(), notice(str(error), "error"), gr.skip(), gr.skip()
+            kept = gr.skip(), gr.skip(), gr.skip()
+            return *kept, notice(str(error), "error"), *kept
         hidden = gr.Gallery(visible=False), gr.Row(visible=False)
-        return choice.prompts[0], *word_and_samples(choice), self.waiting(choice), *hidden
+        shown = choice.prompts[0], *word_and_samples(choice), self.waiting(choice)
+        return *shown, *hidden, choice.guidance_scale
 
     def restore(self, path: str, request: gr.Request) -> list[Any]:
         """Settings out of a picture that was made here."""
@@ -592,7 +599,8 @@ def link_to(config: GenerationConfig, key: str, request: gr.Request) -> str:
     changed = {
         name: value
         for name in SETTINGS
-        if (value := getattr(config, name)) != usual[name].default and value is not None
+        if (value := getattr(config, name)) is not None
+        and (value != usual[name].default or name == "guidance_scale")  # a concept has its own usual one
     }
     headers = request.headers
     host = headers.get("x-forwarded-host") or headers.get("host") or "localhost"
