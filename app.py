@@ -137,18 +137,19 @@ def build(shared: Studio) -> gr.Blocks:
             with gr.Tab("Share", id="share") as sharing:
                 share.build(current)
         of_train = [train.why, *train.looked()]
+        refill = train.fill, [train.kind, train.filled], train.filled_in()
 
         opening = demo.load(shared.newest, None, current, **QUIET)
         opening.then(dataset.show, current, dataset.shown(), **QUIET)
         handler, outputs = generate.on_load()
         demo.load(handler, None, outputs, **QUIET)
         for saved in dataset.saved:
-            saved.then(train.show, current, of_train, **QUIET)
+            saved.then(train.show, current, of_train, **QUIET).then(*refill, **QUIET)
         current.input(dataset.show, current, dataset.shown(), **QUIET)
-        current.change(train.show, current, of_train, **QUIET)
+        current.change(train.show, current, of_train, **QUIET).then(*refill, **QUIET)
         current.change(share.show, [current, share.seen], share.shown(), **QUIET)
         generating.select(generate.choices, generate.concept, generate.concept, **QUIET)
-        training.select(train.show, current, of_train, **QUIET)
+        training.select(train.show, current, of_train, **QUIET).then(*refill, **QUIET)
         sharing.select(share.show, [current, share.seen], share.shown(), **QUIET)
         train.use.click(generate.take, current, [generate.concept, *generate.chosen()], **QUIET).then(
             lambda: gr.Tabs(selected="generate"), None, tabs, **QUIET

@@ -72,7 +72,7 @@ def prepare(browser: Browser, url: str) -> None:
     page = opened(browser, url, "desk", "light")
     page.get_by_role("tab", name="Train").click()
     expect(page.locator("#status > *").first).to_be_visible()
-    if page.locator("#current").count() == 0:
+    if not page.locator("#current").is_visible():
         page.get_by_role("tab", name="Dataset").click()
         page.locator("#example").click()
         expect(page.locator(".card")).to_have_count(8)

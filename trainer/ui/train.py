@@ -63,7 +63,8 @@ class Train:
         """Lay the tab out and wire it. `current` is the concept that is worked on."""
         self.current = current
         self.seen = gr.State(None)
-        self.kind = gr.State("object")  # what the settings are filled in for
+        self.kind = gr.State("object")  # of the concept
+        self.filled = gr.State("object")  # what the settings are filled in for
         self.timer = gr.Timer(LOOK_SECONDS, active=False)
         with gr.Row(elem_classes="bench"):
             with gr.Column(scale=5, min_width=320, elem_classes="tools"):
@@ -141,7 +142,6 @@ class Train:
             show_progress="hidden",
             api_visibility="private",
         )
-        self.kind.change(self.fill, self.kind, [self.preset, self.classes, *settings], **quiet)
         self.classes.expand(self.show_class_images, self.current, self.class_images, **quiet)
         self.class_images.submit(self.cull, self.current, self.class_images, **quiet)
         self._endpoints()
@@ -333,15 +333,21 @@ class Train:
         folder = self._find(name, request)
         return self._values(draft.read(folder).kind if folder else "object", preset)
 
-    def fill(self, kind: draft.Kind) -> list[Any]:
-        """The presets, the settings, and whether there are class images, for another kind."""
+    def filled_in(self) -> list[Any]:
+        """What `fill` fills in."""
+        return [self.filled, self.preset, self.classes, *self.settings.values()]
+
+    def fill(self, kind: draft.Kind, filled: draft.Kind) -> list[Any]:
+        """The presets, the settings, and whether there are class images, where the kind is another than it was."""
+        if kind == filled:
+            return [gr.skip()] * len(self.filled_in())
         found = presets.presets(kind, self.machine)
         choices = [each.title for each in found]
         values = dict(zip(self.settings, self._values(kind, choices[0]), strict=True))
         classes = kind == "object"
         values["num_class_images"] = gr.update(value=values["num_class_images"], visible=classes)
         radio = gr.Radio(choices, value=choices[0], visible=len(choices) > 1)
-        return [radio, gr.Accordion(visible=classes), *values.values()]
+        return [kind, radio, gr.Accordion(visible=classes), *values.values()]
 
     def _values(self, kind: draft.Kind, preset: str) -> list[Any]:
         """A value for each control."""
