@@ -18,7 +18,7 @@ from gradio_client import Client
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parent.parent
-PATIENCE = 900_000  # ms that a busy machine may take: the first training reads torch in
+PATIENCE = 300_000  # ms that a busy machine may take: the first training reads torch in
 EXAMPLE = sorted((ROOT / "examples/teddy-bear/instance_images").glob("*.jpg"))
 HEADER = "x-studio-visitor"
 

@@ -3,7 +3,6 @@
 import json
 import tempfile
 import threading
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -86,7 +85,7 @@ class Dataset:
                 self.read_text = gr.Button(
                     "Look for text and watermarks", visible=False, elem_id="read-text", size="sm"
                 )
-        self.brought = gr.State(0)  # when photos were last taken in
+        self.brought = gr.State(False)  # whether the last photos were taken in, not refused
         self._wire()
 
     def _words(self) -> None:
@@ -119,8 +118,9 @@ class Dataset:
             (self.files.upload, self.bring, [self.files]),
             (self.example.click, self.bring_example, []),
         ):
-            trigger(handler, [*first, self.current, *said], brought, **quiet)
-        self.brought.change(self.look_for_text, self.current, shown, **quiet)
+            trigger(handler, [*first, self.current, *said], brought, **quiet).then(
+                self.look_at_brought, [self.current, self.brought], shown, **quiet
+            )
         self.read_text.click(self.look_for_text, self.current, shown, **quiet)
         for html in (self.cards, self.gate):
             html.submit(self.mend, self.current, shown, queue=False, **quiet)
@@ -209,11 +209,11 @@ class Dataset:
         except Exception as error:  # whatever it was, the page must not be left waiting
             there = self._find(name, request)
             gate = self._review(there, kind)[0] if there else ""
-            yield [*same, notice(words_for(error), "error") + gate, gr.skip(), gr.skip(), None, gr.skip()]
+            yield [*same, notice(words_for(error), "error") + gate, gr.skip(), gr.skip(), None, False]
             return
         said_now = [kind, read_title(folder), noun, word]
         current = self.studio.working_on(owner, folder.name)
-        yield [current, *said_now, *self._review(folder, kind), None, time.time_ns()]
+        yield [current, *said_now, *self._review(folder, kind), None, True]
 
     @contextmanager
     def _concept(self, owner: str, name: str, title: str) -> Iterator[Path]:
@@ -238,6 +238,13 @@ class Dataset:
             if brought.refused:
                 with photos.editing(folder / PHOTOS) as record:
                     record.seen.extend(brought.refused)
+
+    def look_at_brought(self, name: str, brought: bool, request: gr.Request) -> Iterator[list[Any]]:
+        """The slow check of what was just taken in; after a refusal there is nothing new, and it stays to be read."""
+        if brought:
+            yield from self.look_for_text(name, request)
+        else:
+            yield [gr.skip()] * 3
 
     def look_for_text(self, name: str, request: gr.Request) -> Iterator[list[Any]]:
         """The slow check: words and watermarks, photo by photo."""
