@@ -1,6 +1,5 @@
 """Who may train where strangers can come: the owner and a list of names, and nobody whose name is not proven."""
 
-import errno
 import time
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,7 @@ import yaml
 from starlette.requests import Request
 
 import app
-from trainer.errors import ConfigError
 from trainer.ui.access import COOKIE, HEADER, Access, AccessError, from_surroundings, hugging_face_token
-from trainer.ui.studio import words_for
 
 ROOT = Path(__file__).parent.parent
 SPACE = {
@@ -144,18 +141,3 @@ def test_a_visitor_is_known_by_the_cookie_and_apart_from_accounts() -> None:
     assert owner not in (access.visitor(request(login=vouched("a" * 32))).owner, None)
     both = request(login=vouched("ann"), cookie=f"{COOKIE}={'a' * 32}")
     assert (access.visitor(both).owner, access.visitor(both).before) == ("account ann", owner)
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (ConfigError("seed: too large"), "seed: too large"),
-        (gr.Error("You have used up your GPU time"), "You have used up your GPU time"),
-        (RuntimeError("CUDA out of memory. Tried to allocate"), "Out of memory. Fewer or smaller pictures"),
-        (OSError(errno.ENOSPC, "No space left on device", "/secret/place"), "The disk is full"),
-        (KeyError("/secret/place"), "Something failed that should not have (KeyError)"),
-    ],
-)
-def test_a_page_is_told_of_any_error_and_of_no_place(error: Exception, words: str) -> None:
-    assert words_for(error).startswith(words)
-    assert "/secret" not in words_for(error)

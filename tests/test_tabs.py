@@ -4,6 +4,7 @@ import itertools
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import draw_photo
@@ -43,6 +44,15 @@ def pictures(tmp_path: Path) -> list[Path]:
     return paths
 
 
+def arrive(page: Page, app: App, title: str, name: str, **said: Any) -> str:
+    """Bring the example's photos by the API, and work on them in a tab; the concept's name."""
+    concept: str = bring(app.client(), title=title, **said)["concept"]
+    page.reload()
+    tab(page, name)
+    choose(page, title)
+    return concept
+
+
 def choose(page: Page, title: str) -> None:
     """Work on another concept."""
     page.locator("#current input").click()
@@ -77,13 +87,10 @@ def test_a_style_is_trained_through_the_client(app: App, pictures: list[Path]) -
 
 
 def test_14_15_a_refused_zip_is_told_until_it_is_read(page: Page, app: App, tmp_path: Path) -> None:
-    bring(app.client(), title="Zipped")
+    arrive(page, app, "Zipped", "Dataset")
     with zipfile.ZipFile(tmp_path / "many.zip", "w") as archive:
         for index in range(1001):
             archive.writestr(f"{index}.png", b"")
-    page.reload()
-    tab(page, "Dataset")
-    choose(page, "Zipped")
     expect(page.locator(".card")).to_have_count(len(EXAMPLE))
     page.locator("#photos input[type=file]").set_input_files(tmp_path / "many.zip")
     expect(page.locator("#gate .notice.error")).to_contain_text("many.zip")
@@ -97,10 +104,7 @@ def test_14_15_a_refused_zip_is_told_until_it_is_read(page: Page, app: App, tmp_
 
 
 def test_a_suggested_identifier_is_kept_at_once(page: Page, app: App) -> None:
-    bring(app.client(), title="Suggested", identifier="two words")
-    page.reload()
-    tab(page, "Dataset")
-    choose(page, "Suggested")
+    arrive(page, app, "Suggested", "Dataset", identifier="two words")
     word = page.locator("#identifier input, #identifier textarea")
     expect(word).to_have_value("two words")
     page.locator("#check-identifier").click()
@@ -113,10 +117,7 @@ def test_a_suggested_identifier_is_kept_at_once(page: Page, app: App) -> None:
 
 
 def test_23_a_number_out_of_range_is_refused_by_its_name(page: Page, app: App) -> None:
-    bring(app.client(), title="Ranges")
-    page.reload()
-    tab(page, "Train")
-    choose(page, "Ranges")
+    arrive(page, app, "Ranges", "Train")
     expect(page.locator("#subject")).to_contain_text("Ranges")
     page.locator("#train-max_train_steps input").fill("0")
     page.locator("#start").click()
@@ -125,16 +126,14 @@ def test_23_a_number_out_of_range_is_refused_by_its_name(page: Page, app: App) -
 
 
 def test_without_photos_there_is_nothing_to_measure(page: Page, app: App) -> None:
-    bring(app.client(), title="Other")
-    page.reload()
-    tab(page, "Train")
+    arrive(page, app, "Other", "Train")
     choose(page, "A new concept")
     expect(page.locator("#status")).to_contain_text("Nothing to train yet")
     page.locator("#measure").click()
     expect(page.locator("#cost .notice.error")).to_contain_text("bring photos on the Dataset tab first")
 
 
-def test_what_a_stopped_training_needs_is_kept_for_it(page: Page, app: App) -> None:
+def test_what_a_stopped_training_needs_is_kept_for_it(page: Page, app: App, pictures: list[Path]) -> None:
     client = app.client()
     name = bring(client, title="Halfway")["concept"]
     client.predict(name, LONG, api_name="/start_training")
@@ -154,6 +153,21 @@ def test_what_a_stopped_training_needs_is_kept_for_it(page: Page, app: App) -> N
 
     tab(page, "Dataset")
     expect(page.locator("#gate .notice.info")).to_contain_text("Go on is refused")
+    page.locator("#photos input[type=file]").set_input_files(pictures[0])
+    expect(page.locator(".card")).to_have_count(len(EXAMPLE) + 1)
+    tab(page, "Train")
+    page.locator("#resume").click()
+    expect(page.locator("#status .job h2")).to_have_text("Failed")
+    expect(page.locator("#status")).to_contain_text("train again from the start")
+
+    client.predict(name, SHORT, api_name="/start_training")
+    assert finish(client, name)["state"] == "finished"
+    expect(page.locator("#status .job h2")).to_have_text("Finished")
+    page.get_by_role("button", name="Class images").click()
+    expect(images).to_have_count(2)
+    images.first.click()
+    expect(images).to_have_count(1)
+    expect(page.locator("#class-images .notice")).to_have_count(0)
 
 
 def test_a_preview_of_another_run_is_another_picture(tmp_path: Path) -> None:

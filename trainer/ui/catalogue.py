@@ -11,7 +11,7 @@ from trainer.ui import draft
 
 EXAMPLES = "example/"  # how their keys begin; a visitor's own have no slash
 TOYBOX = "examples/toybox"
-TOYBOX_GUIDANCE = 5.0  # where the judge reads it best
+TOYBOX_GUIDANCE = 5.0  # that of the judge's 200 prompts
 GUIDANCE: float = GenerationConfig.model_fields["guidance_scale"].default
 STABLE_DIFFUSION = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 PLACES = (
