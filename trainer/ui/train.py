@@ -25,6 +25,7 @@ from trainer.ui.theme import empty, heading, notice, picture, progress, time_lef
 from trainer.workspace import read_title
 
 LOOK_SECONDS = 2  # between two looks of a page at a running job
+IDLE_SECONDS = 10  # and where none runs: it may be started in another tab
 MAIN = {"max_train_steps": "Steps", "learning_rate": "Learning rate", "num_class_images": "Class images"}
 NO_PHOTOS = "Start comes on when there are photos: bring some on the Dataset tab."
 NOTHING_TO_TRAIN = "There is nothing to train yet: bring photos on the Dataset tab first."
@@ -199,7 +200,7 @@ class Train:
         usable = concept.has_weights(folder) and not going
         return [
             key,
-            gr.Timer(active=going),
+            gr.Timer(LOOK_SECONDS if going else IDLE_SECONDS, active=True),
             subject_html(folder),
             gr.Button(
                 "Train again" if now.state in ENDED else "Start training",
