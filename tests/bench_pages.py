@@ -3,8 +3,9 @@
     PYTHONPATH=. .venv/bin/python tests/bench_pages.py [--pages 40] [--seconds 20] [--blocks 5]
 
 Starts the app on the embedded base and trains the example in it. Blocks with pages and without alternate, so that a
-machine that slows down slows both; a page asks as the browser does, with the request of its timer, every two seconds.
-Prints medians. Nothing here is a test: a busy machine would fail it.
+machine that slows down slows both; a page asks as the browser does, with the request of its timer and as often as the
+app tells it to. The pages are open before the first block. Prints medians. Nothing here is a test: a busy machine would
+fail it.
 """
 
 import argparse
@@ -15,15 +16,14 @@ import statistics
 import tempfile
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 from gradio_client import handle_file
 from studio import EXAMPLE, App, running
-
-from trainer.ui.train import LOOK_SECONDS
 
 SETTINGS = {"max_train_steps": 100_000, "with_prior_preservation": False, "checkpointing_steps": 100_000,
             "validation_steps": 100_000, "log_interval": 1}  # fmt: skip
@@ -42,13 +42,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     ):
         name = start(app)
         events = next(app.root.rglob("events.jsonl"))
+        pages = Pages(app, name, given.pages)
         alone, watched, answers = [], [], []
         for block in range(given.blocks):
-            alone.append(pace(events, given.seconds, lambda: time.sleep(given.seconds)))
+            alone.append(pace(events, given.seconds, partial(time.sleep, given.seconds)))
             found: list[float] = []
-            watched.append(
-                pace(events, given.seconds, lambda found=found: asyncio.run(watch(app, name, given, found)))
-            )
+            watching = partial(asyncio.run, pages.watch(given.seconds, found))
+            watched.append(pace(events, given.seconds, watching))
             answers += found
             print(
                 f"block {block + 1}: {alone[-1]:.2f} steps/s alone, {watched[-1]:.2f} with {given.pages} pages"
@@ -73,7 +73,7 @@ def start(app: App) -> str:
     return name
 
 
-def pace(events: Path, seconds: float, block: Any) -> float:
+def pace(events: Path, seconds: float, block: Callable[[], object]) -> float:
     """Steps a second while the block runs, off the training's own clock."""
     begin = time.time()
     block()
@@ -83,31 +83,53 @@ def pace(events: Path, seconds: float, block: Any) -> float:
     return float((within[-1]["step"] - within[0]["step"]) / (within[-1]["time"] - within[0]["time"]))
 
 
-async def watch(app: App, name: str, given: argparse.Namespace, found: list[float]) -> None:
-    """So many pages for so many seconds; appends how long each answer took, in seconds."""
-    async with httpx.AsyncClient(base_url=app.url, timeout=60) as http:
-        config = (await http.get("/config")).json()
+class Pages:
+    """Open pages, asking over HTTP as a browser does."""
+
+    def __init__(self, app: App, name: str, count: int) -> None:
+        self.http = httpx.Client(base_url=app.url, timeout=60)
+        self.name = name
+        config = self.http.get("/config").json()
         timer = next(part["id"] for part in config["components"] if part["type"] == "timer")
-        tick = next(each for each in config["dependencies"] if [timer, "tick"] in each["targets"])
-        end = time.monotonic() + given.seconds
+        self.tick = next(each for each in config["dependencies"] if [timer, "tick"] in each["targets"])
+        self.timer = self.tick["outputs"].index(timer)
+        self.sessions = [uuid.uuid4().hex[:11] for _ in range(count)]
+        self.pauses = dict.fromkeys(self.sessions, 1.0)
+        opening = next(
+            each["id"] for each in config["dependencies"] if each["outputs"] == self.tick["inputs"][:1]
+        )
+        for session in self.sessions:
+            self.ask(session, opening, [])
+            self.look(session)
+        if set(self.pauses.values()) == {1.0}:
+            raise SystemExit(f"no page was told of {name}")
 
-        opening = next(each["id"] for each in config["dependencies"] if each["outputs"] == tick["inputs"][:1])
+    def ask(self, session: str, function: int, data: list[Any]) -> list[Any]:
+        """What the app answers a page."""
+        body = {"data": data, "fn_index": function, "session_hash": session}
+        answer = self.http.post("/gradio_api/run/predict", json=body)
+        found: list[Any] = answer.raise_for_status().json()["data"]
+        return found
 
-        async def page() -> None:
-            session = {"session_hash": uuid.uuid4().hex[:11]}
-            opened = await http.post(
-                "/gradio_api/run/predict", json={"data": [], "fn_index": opening} | session
-            )
-            opened.raise_for_status()
-            body = {"data": [name, None], "fn_index": tick["id"]} | session
-            await asyncio.sleep(random.uniform(0, LOOK_SECONDS))
+    def look(self, session: str) -> float:
+        """One request of the page's timer; returns the seconds that its answer took."""
+        asked = time.monotonic()
+        told = self.ask(session, self.tick["id"], [self.name, None])[self.timer]
+        took = time.monotonic() - asked
+        self.pauses[session] = told.get("value") or self.pauses[session]
+        return took
+
+    async def watch(self, seconds: float, found: list[float]) -> None:
+        """All of them for so long; appends how long each answer took."""
+        end = time.monotonic() + seconds
+
+        async def page(session: str) -> None:
+            await asyncio.sleep(random.uniform(0, self.pauses[session]))
             while time.monotonic() < end:
-                asked = time.monotonic()
-                (await http.post("/gradio_api/run/predict", json=body)).raise_for_status()
-                found.append(time.monotonic() - asked)
-                await asyncio.sleep(LOOK_SECONDS)
+                found.append(await asyncio.to_thread(self.look, session))
+                await asyncio.sleep(self.pauses[session])
 
-        await asyncio.gather(*(page() for _ in range(given.pages)))
+        await asyncio.gather(*map(page, self.sessions))
 
 
 if __name__ == "__main__":

@@ -22,10 +22,9 @@ from trainer.ui.dataset import PRESS, brought
 from trainer.ui.draft import PHOTOS
 from trainer.ui.studio import NEW, Studio, endpoint, refused, words_for
 from trainer.ui.theme import empty, heading, notice, picture, progress, time_left
+from trainer.ui.watchers import SHORTEST, Watchers
 from trainer.workspace import read_title
 
-LOOK_SECONDS = 2  # between two looks of a page at a running job
-IDLE_SECONDS = 10  # and where none runs: it may be started in another tab
 MAIN = {"max_train_steps": "Steps", "learning_rate": "Learning rate", "num_class_images": "Class images"}
 NO_PHOTOS = "Start comes on when there are photos: bring some on the Dataset tab."
 NOTHING_TO_TRAIN = "There is nothing to train yet: bring photos on the Dataset tab first."
@@ -58,6 +57,7 @@ class Train:
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
+        self.watchers = Watchers()
         self.machine: presets.Machine = presets.gpu() if studio.catalogue.any_base else "cpu"
 
     def build(self, current: gr.Dropdown) -> None:
@@ -66,7 +66,7 @@ class Train:
         self.seen = gr.State(None)
         self.kind = gr.State("object")  # of the concept
         self.filled = gr.State("object")  # what the settings are filled in for
-        self.timer = gr.Timer(LOOK_SECONDS, active=False)
+        self.timer = gr.Timer(SHORTEST, active=False)
         with gr.Row(elem_classes="bench"):
             with gr.Column(scale=5, min_width=320, elem_classes="tools"):
                 gr.HTML(heading("Train it", "It goes on when you close this page."), padding=False)
@@ -150,7 +150,7 @@ class Train:
     def looked(self) -> list[gr.components.Component]:
         """What `look` fills in."""
         return [
-            self.seen, self.timer, self.subject, self.start, self.stop, self.status,
+            self.seen, self.status, self.timer, self.subject, self.start, self.stop,
             self.resume, self.use, self.delete, self.previews, self.log, self.kind,
         ]  # fmt: skip
 
@@ -191,23 +191,28 @@ class Train:
         if folder is None:
             hidden = [gr.Button(visible=False)] * 3
             off = [gr.Button(interactive=False)] * 2
-            return ["none", gr.Timer(active=False), "", *off, self.nothing(), *hidden, "", "", gr.skip()]
+            return [None, self.nothing(), gr.Timer(active=False), "", *off, *hidden, "", "", gr.skip()]
         now = self.studio.jobs.snapshot(folder)
-        key = f"{name} {now.state} {now.place} {now.phase} {now.step} {len(now.previews)} {len(now.log)} {now.message}"
-        if key == seen:
-            return [gr.skip()] * len(self.looked())
         going = now.state in ("queued", "running", "stopping")
+        pause = self.watchers.pause(request.session_hash or "", going)
+        rare = f"{name} {now.state} {now.place} {len(now.previews)} {len(now.log)} {now.message} {pause}"
+        key = [rare, now.phase, now.step]
+        same = [gr.skip()] * len(self.looked())
+        if key == seen:
+            return same
+        if seen and seen[0] == rare:  # nearly always, and a fraction of the work
+            return [key, status_html(now), *same[2:]]
         usable = concept.has_weights(folder) and not going
         return [
             key,
-            gr.Timer(LOOK_SECONDS if going else IDLE_SECONDS, active=True),
+            status_html(now) if now.state != "new" else ready_html(folder),
+            gr.Timer(pause, active=True),
             subject_html(folder),
             gr.Button(
                 "Train again" if now.state in ENDED else "Start training",
                 interactive=not going and self._refusal(name, request) is None,
             ),
             gr.Button(interactive=now.state in ("queued", "running")),
-            status_html(now) if now.state != "new" else ready_html(folder),
             gr.Button(visible=now.state in ("stopped", "interrupted", "failed") and now.total is not None),
             gr.Button(visible=usable),
             gr.Button(visible=not going),
