@@ -71,7 +71,7 @@ def prepare(browser: Browser, url: str) -> None:
     """Bring the example's photos and train them, unless that was done."""
     page = opened(browser, url, "desk", "light")
     page.get_by_role("tab", name="Train").click()
-    expect(page.locator("#status > *").first).to_be_visible()
+    expect(page.locator("#status :is(.empty, .job)")).to_be_visible()
     if not page.locator("#current").is_visible():
         page.get_by_role("tab", name="Dataset").click()
         page.locator("#example").click()
