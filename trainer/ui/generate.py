@@ -199,7 +199,7 @@ class Generate:
         with gr.Row(elem_classes="go"):
             self.start = gr.Button("Generate", variant="primary", size="lg", elem_id="generate", scale=3)
             self.cancel = gr.Button(
-                "Cancel", size="lg", interactive=False, elem_id="cancel", scale=1, min_width=96
+                "Cancel", size="lg", visible=False, elem_id="cancel", scale=1, min_width=96
             )
         with gr.Column(elem_classes="more"):
             self._details(first)
@@ -414,7 +414,7 @@ class Generate:
         self, request: gr.Request, key: str, beside: bool, *values: Any
     ) -> Iterator[tuple[Any, ...]]:
         """Pictures for the page: progress and previews first, the gallery last."""
-        idle = gr.Button("Generate", interactive=True), gr.Button("Cancel", interactive=False)
+        idle = gr.Button("Generate", interactive=True), gr.Button(visible=False)
         still = gr.skip(), gr.skip(), gr.skip()
         try:
             choice, config = self._asked(key, dict(zip(SETTINGS, values, strict=True)), request)
@@ -424,7 +424,10 @@ class Generate:
         session = request.session_hash or ""
         stop = self.stops[session] = threading.Event()
         hidden = gr.Gallery(visible=False), gr.Row(visible=False), gr.skip()
-        working = gr.Button("Generating ...", interactive=False), gr.Button("Cancel", interactive=True)
+        working = (
+            gr.Button("Generating ...", interactive=False),
+            gr.Button("Cancel", visible=True, interactive=True),
+        )
         wanted = jobs(config, choice, beside)
         with tempfile.TemporaryDirectory() as directory:
             try:

@@ -90,7 +90,7 @@ class Share:
                 "Push", variant="primary", size="lg", interactive=False, elem_id="push", scale=3
             )
             self.cancel = gr.Button(
-                "Cancel", size="lg", interactive=False, elem_id="cancel-push", scale=1, min_width=96
+                "Cancel", size="lg", visible=False, elem_id="cancel-push", scale=1, min_width=96
             )
         self.why = gr.HTML(notice(NOT_YET, "info"), elem_id="share-why", padding=False)
 
@@ -205,8 +205,11 @@ class Share:
         """Push, and show how far it is. The token's field is emptied at once."""
         session = request.session_hash or ""
         stop = self.stops[session] = threading.Event()
-        working = gr.Button("Pushing ...", interactive=False), gr.Button(interactive=True)
-        idle = gr.Button("Push", interactive=True), gr.Button("Cancel", interactive=False)
+        working = (
+            gr.Button("Pushing ...", interactive=False),
+            gr.Button("Cancel", visible=True, interactive=True),
+        )
+        idle = gr.Button("Push", interactive=True), gr.Button(visible=False)
         keep = gr.skip()
         try:
             folder = self._finished(name, request)

@@ -82,7 +82,7 @@ class Train:
                         scale=3,
                     )
                     self.stop = gr.Button(
-                        "Stop", size="lg", interactive=False, elem_id="stop", scale=1, min_width=96
+                        "Stop", size="lg", visible=False, elem_id="stop", scale=1, min_width=96
                     )
                 self.why = gr.HTML(notice(NO_PHOTOS, "info"), elem_id="why", padding=False)
                 with gr.Column(elem_classes="more"):
@@ -190,7 +190,7 @@ class Train:
         folder = self._find(name, request)
         if folder is None:
             hidden = [gr.Button(visible=False)] * 3
-            off = [gr.Button(interactive=False)] * 2
+            off = gr.Button(interactive=False), gr.Button(visible=False)
             return [None, self.nothing(), gr.Timer(active=False), "", *off, *hidden, "", "", gr.skip()]
         now = self.studio.jobs.snapshot(folder)
         going = now.state in ("queued", "running", "stopping")
@@ -212,7 +212,7 @@ class Train:
                 "Train again" if now.state in ENDED else "Start training",
                 interactive=not going and self._refusal(name, request) is None,
             ),
-            gr.Button(interactive=now.state in ("queued", "running")),
+            gr.Button(visible=now.state in ("queued", "running")),
             gr.Button(visible=now.state in ("stopped", "interrupted", "failed") and now.total is not None),
             gr.Button(visible=usable),
             gr.Button(visible=not going),
