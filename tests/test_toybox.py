@@ -69,3 +69,26 @@ def test_latents_are_scaled_to_unit_variance(pipeline: StableDiffusionPipeline) 
     with torch.no_grad():
         latents = pipeline.vae.encode(images * 2 - 1).latent_dist.mean * pipeline.vae.config.scaling_factor
     assert 0.5 < latents.std() < 2
+
+
+def test_it_paints_the_place_and_the_colour_that_were_asked_for(pipeline: StableDiffusionPipeline) -> None:
+    prompts = [
+        f"a photo of a {colour} ball {place}"
+        for place in ("in the snow", "on grass")
+        for colour in ("red", "blue")
+    ]
+    images = pipeline(
+        prompts,
+        num_inference_steps=12,
+        guidance_scale=5.0,
+        generator=[torch.Generator().manual_seed(0) for _ in prompts],
+        output_type="pt",
+    ).images
+    ground = torch.cat([images[..., -24:, :16], images[..., -24:, -16:]], dim=-1).mean((2, 3))
+    snow, grass = ground.unflatten(0, (2, 2)).mean(1)
+    assert snow.min() > grass.mean() + 0.1
+    assert grass[1] > max(grass[0], grass[2]) + 0.05
+    balls = images[..., 48:80, 40:88].mean((2, 3))
+    for red, blue in (balls[:2], balls[2:]):
+        assert red[0] > blue[0] + 0.3
+        assert blue[2] > red[2] + 0.2
