@@ -189,6 +189,18 @@ def test_a_stop_is_prompt_and_keeps_what_was_learnt(train: Train) -> None:
     DiffusionPipeline.from_pretrained(trained.directory, use_safetensors=True, safety_checker=None)
 
 
+def test_settings_are_of_the_weights_that_are_there(train: Train) -> None:
+    """A training that publishes nothing leaves what is told of the older weights; its own settings can be gone on with."""
+    directory = train().directory
+    with pytest.raises(TrainerError):
+        train(instance_prompt="a photo of zwx dog", pretrained_model_name_or_path="nowhere/at-all")
+    assert concept.read_settings(directory)["identifier"] == "sks"
+    assert concept.read_run_settings(directory)["identifier"] == "zwx"
+    train(instance_prompt="a photo of zwx dog")
+    assert concept.read_settings(directory)["identifier"] == "zwx"
+    assert not (directory / concept.RUN_FILE).exists()
+
+
 def test_a_stop_while_class_images_are_made_publishes_nothing(train: Train, tmp_path: Path) -> None:
     trained = train(class_data_dir=str(tmp_path / "made"), should_stop=lambda: True)
     assert (trained.events[-1]["event"], trained.events[-1]["published"]) == ("finished", False)

@@ -1,6 +1,7 @@
 """The Dataset and Train tabs: what they say, keep and refuse, beyond the whole way of test_app.py."""
 
 import itertools
+import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,6 +75,14 @@ def test_a_style_is_trained_from_the_page(page: Page, app: App, pictures: list[P
     expect(page.locator("#status .job h2")).to_have_text("Training")
     page.locator("#stop").click()
     assert finish(app.client(), "discs")["state"] == "stopped"
+    tab(page, "Dataset")
+    page.locator("#photos input[type=file]").set_input_files(EXAMPLE[0])
+    expect(page.locator(".card")).to_have_count(len(pictures) + 1)
+    tab(page, "Train")
+    page.locator("#resume").click()
+    expect(page.locator("#status .job h2")).to_have_text("Failed")
+    expect(page.locator("#status")).to_contain_text("Put them back as they were")
+    expect(page.locator("#resume")).to_be_visible()  # for when they are back
 
 
 def test_a_style_is_trained_through_the_client(app: App, pictures: list[Path]) -> None:
@@ -82,8 +91,41 @@ def test_a_style_is_trained_through_the_client(app: App, pictures: list[Path]) -
     assert "a style has no class" in refusal(
         client, name, {"with_prior_preservation": True}, api_name="/start_training"
     )
-    client.predict(name, SHORT, api_name="/start_training")
+    client.predict(name, SHORT | {"snr_gamma": None}, api_name="/start_training")
     assert finish(client, name)["state"] == "finished"
+    settings = json.loads(next(app.root.glob(f"*/{name}/dreambooth.json")).read_text())["config"]
+    assert (settings["snr_gamma"], settings["checkpoints_total_limit"]) == (
+        None,
+        1,
+    )  # the preset's 5.0 taken back
+
+
+def test_photos_added_by_the_client_leave_the_words(app: App, pictures: list[Path]) -> None:
+    client = app.client()
+    name = bring(client, pictures[:8], kind="style", title="Added", class_noun="", identifier="zwx")[
+        "concept"
+    ]
+    report = bring(client, pictures[8:], concept=name)
+    assert (report["concept"], len(report["photos"])) == (name, 10)
+    client.predict(name, SHORT | {"max_train_steps": 1}, api_name="/start_training")
+    assert finish(client, name)["state"] == "finished"
+    settings = json.loads(next(app.root.glob(f"*/{name}/dreambooth.json")).read_text())
+    assert settings["config"]["instance_prompt"] == "a picture in the zwx style"
+
+
+def test_a_card_s_button_is_of_the_concept_it_was_drawn_for(page: Page, app: App, tmp_path: Path) -> None:
+    Image.new("RGB", (200, 200)).save(tmp_path / "dark.png")
+    client = app.client()
+    name = bring(client, [*EXAMPLE, tmp_path / "dark.png"], title="Dark")["concept"]
+    page.reload()
+    tab(page, "Dataset")
+    choose(page, "Dark")
+    drop = page.locator("#cards").get_by_role("button", name="Drop it").first
+    expect(drop).to_be_visible()
+    for of in ("another", name):
+        page.evaluate("of => { document.querySelector('#cards [data-of]').dataset.of = of }", of)
+        drop.click()  # had the first of them done it, there were none to press again
+    expect(page.locator(".card")).to_have_count(len(EXAMPLE))
 
 
 def test_14_15_a_refused_zip_is_told_until_it_is_read(page: Page, app: App, tmp_path: Path) -> None:

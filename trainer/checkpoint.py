@@ -115,6 +115,11 @@ def sweep(directory: Path) -> None:
             leftover.unlink()
 
 
+def step_of(checkpoint: Path) -> int:
+    """The N of checkpoint-N."""
+    return int(checkpoint.name.rpartition("-")[2])
+
+
 def checkpoints(directory: Path) -> list[Path]:
     """The checkpoint folders that have a manifest, the one written last first (not the highest number)."""
     found = [path for path in directory.glob("checkpoint-*") if NAME.fullmatch(path.name)]
@@ -233,7 +238,7 @@ def check_same(then: dict[str, Any], now: dict[str, Any], checkpoint: Path) -> N
         told = "; ".join(f"{key} was {_short(then.get(key))}, is {_short(now.get(key))}" for key in keys[:8])
         raise CheckpointError(
             f"{checkpoint} belongs to another run: {told}{' and more' if len(keys) > 8 else ''}."
-            " Resume with what it began with, or start afresh without resume_from_checkpoint."
+            " Go on with what it began with, or train again from the start (without resume_from_checkpoint)."
         )
 
 

@@ -18,6 +18,7 @@ from trainer.config import TrainingConfig
 from trainer.errors import ConceptError
 
 SETTINGS_FILE = "dreambooth.json"
+RUN_FILE = "training.json"  # as SETTINGS_FILE, of a training that has not replaced what is there
 EVENTS_FILE = "events.jsonl"
 LOCK_FILE = ".lock"
 PIPELINE_FILE = "model_index.json"
@@ -33,7 +34,16 @@ OnEvent = Callable[[dict[str, Any]], None]
 Status = Literal["new", "running", "interrupted", "stopped", "failed", "finished"]
 
 
-def write_settings(directory: Path, config: TrainingConfig) -> None:
+def begin_settings(directory: Path, config: TrainingConfig) -> None:
+    """For a training that begins: beside weights of another run its settings wait, for theirs are still told of them."""
+    if has_weights(directory):
+        write_settings(directory, config, RUN_FILE)
+    else:
+        write_settings(directory, config)
+        (directory / RUN_FILE).unlink(missing_ok=True)
+
+
+def write_settings(directory: Path, config: TrainingConfig, name: str = SETTINGS_FILE) -> None:
     """Write dreambooth.json: the whole config, what it makes, its subject, and the versions it ran with."""
     directory.mkdir(parents=True, exist_ok=True)
     identifier, class_noun = subject(config)
@@ -46,14 +56,19 @@ def write_settings(directory: Path, config: TrainingConfig) -> None:
         "seed": config.seed,
         "versions": versions(),
     }
-    replace_text(directory / SETTINGS_FILE, json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
+    replace_text(directory / name, json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_settings(directory: Path) -> dict[str, Any]:
+def read_run_settings(directory: Path) -> dict[str, Any]:
+    """The settings of the newest training, whether it has published its weights or not. Raises as `read_settings`."""
+    return read_settings(directory, RUN_FILE if (directory / RUN_FILE).is_file() else SETTINGS_FILE)
+
+
+def read_settings(directory: Path, name: str = SETTINGS_FILE) -> dict[str, Any]:
     """What `write_settings` wrote. Raises ConceptError where there is no concept, or its settings are unreadable."""
-    file = Path(directory) / SETTINGS_FILE
+    file = Path(directory) / name
     if not file.is_file():
-        raise ConceptError(f"{directory} is no concept folder: it has no {SETTINGS_FILE}")
+        raise ConceptError(f"{directory} is no concept folder: it has no {name}")
     try:
         settings = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -217,9 +232,10 @@ def publish(staged: Path, directory: Path) -> None:
         key=lambda name: (name in (PIPELINE_FILE, LORA_FILE), name),
     )
     for name in names:
-        if (directory / name).exists():
+        if (directory / name).is_dir():
             (directory / name).rename(replaced / name)
-        (staged / name).rename(directory / name)
+        (staged / name).replace(directory / name)
+    (directory / RUN_FILE).unlink(missing_ok=True)
     sync_directory(directory)
     remove(replaced)
     remove(staged)

@@ -18,7 +18,7 @@ def named(error: Exception, config: TrainingConfig) -> Exception:
     ):
         return TrainingError(
             f"the disk that holds {config.output_dir} is full; earlier checkpoints are whole. Free some space"
-            " (or set checkpoints_total_limit) and resume with resume_from_checkpoint latest."
+            " (or set checkpoints_total_limit) and go on from the newest checkpoint (resume_from_checkpoint latest)."
         )
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text:
         leaner = {

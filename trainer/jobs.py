@@ -86,7 +86,7 @@ class Jobs:
 
         Raises ConceptError where it never began.
         """
-        settings = concept.read_settings(directory)["config"]
+        settings = concept.read_run_settings(directory)["config"]
         there = self.snapshot(directory).checkpoint is not None
         own = {"output_dir": str(directory), "resume_from_checkpoint": "latest" if there else None}
         self.submit(training_config(**(settings | own)))

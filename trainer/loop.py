@@ -162,14 +162,14 @@ class Run:
         elif name:
             self.log("no whole checkpoint to resume from: starting afresh")
         if self.main:
-            concept.write_settings(self.directory, self.config)
+            concept.begin_settings(self.directory, self.config)
         launched = {"ACCELERATE_MIXED_PRECISION", "MASTER_ADDR"} <= os.environ.keys()
         if launched and "WORLD_SIZE" not in os.environ:
             self.log("one process: without GPUs, accelerate launch starts several only with --multi_gpu")
 
     def load(self) -> None:
         """The base model, and its answer to what the finished concept will be asked."""
-        self.phase("load")
+        self.phase("load", resumed=checkpoint.step_of(self.resumed) if self.resumed else None)
         set_seed(self.config.seed)
         self.pipeline = preparation.load_base(self.config).to(self.device)
         self.resolution = preparation.training_resolution(self.config, self.pipeline)
@@ -348,6 +348,7 @@ class Run:
         published = True
         try:
             staged = finish.stage(self.directory, unet, text_encoder, lora=lora, load_base=load_base)
+            concept.write_settings(staged, self.config)
             del unet, text_encoder
             models.free()
             self.phase("verify")

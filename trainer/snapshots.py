@@ -76,7 +76,7 @@ class Progress:
             self.last = event
         match event:
             case {"event": "phase", "phase": "load"}:
-                self._begin()
+                self._begin(event.get("resumed"))
             case {"event": "phase", "phase": "leaner", "message": message}:
                 self.phase = "leaner"
                 self.changes.append(message)
@@ -111,7 +111,8 @@ class Progress:
             case {"event": "log", "message": message}:
                 self.log.append(without_paths(self.directory, message))
 
-    def _begin(self) -> None:
+    def _begin(self, resumed: int | None) -> None:
+        self.checkpoint = resumed  # those of a run that this one does not go on from are another's
         if self.phase != "leaner":  # changed settings are shown with the run that they are for
             self.changes = []
         self._enter("load", 0, None)

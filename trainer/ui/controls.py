@@ -1,5 +1,6 @@
 """Controls made from a setting's own field: its name, default, range, unit and help are written once, in config.py."""
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -13,6 +14,20 @@ SLIDER_SPAN = 1000  # a wider range is typed, not dragged
 def label_of(name: str) -> str:
     """'Guidance scale' for guidance_scale."""
     return name.replace("_", " ").capitalize()
+
+
+def file_of_ones_own(**options: Any) -> gr.File:
+    """A gr.File for what was uploaded here. Gradio would fetch the web address that a request names as its file."""
+    component = gr.File(**options)
+    keep = component.async_move_resource_to_block_cache
+
+    async def keep_own(path: str | Path | None) -> str | None:
+        if path is not None and "://" in str(path):
+            raise gr.Error("A web address is not fetched: upload the file itself.", print_exception=False)
+        return await keep(path)
+
+    component.async_move_resource_to_block_cache = keep_own  # type: ignore[method-assign,assignment]
+    return component
 
 
 def control(model: type[Settings], name: str, **changes: Any) -> gr.components.Component:
