@@ -145,7 +145,7 @@ def build(shared: Studio) -> gr.Blocks:
         demo.load(handler, None, outputs, **QUIET)
         for saved in dataset.saved:
             saved.then(train.show, current, of_train, **QUIET).then(*refill, **QUIET)
-        current.input(dataset.show, current, dataset.shown(), **QUIET)
+        current.input(dataset.show, current, dataset.shown(), cancels=dataset.looking, **QUIET)
         current.change(train.show, current, of_train, **QUIET).then(*refill, **QUIET)
         current.change(share.show, [current, share.seen], share.shown(), **QUIET)
         generating.select(generate.choices, generate.concept, generate.concept, **QUIET)

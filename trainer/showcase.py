@@ -24,14 +24,14 @@ def paint(
     prompts: Sequence[str] = (),
     *,
     seed: int = 0,
-    guidance_scale: float = 7.5,
+    guidance_scale: float | None = None,
     num_inference_steps: int = 25,
     on_step: OnStep | None = None,
     should_stop: ShouldStop | None = None,
 ) -> Path | None:
     """Paint each prompt with the base and with the concept; `showcase/` then holds the concept's pictures and grid.png.
 
-    Without prompts, the instance prompt and a few places. Returns the grid's path, None where `should_stop` ended it:
+    Without prompts, the instance prompt and a few places; without a guidance, the concept's own. Returns the grid's path, None where `should_stop` ended it:
     then what was there stays. Raises ConceptError where nothing is finished.
     """
     directory = Path(directory)
@@ -43,7 +43,7 @@ def paint(
             prompt=prompt,
             num_samples=1,
             seed=seed + index,
-            guidance_scale=guidance_scale,
+            guidance_scale=config.validation_guidance_scale if guidance_scale is None else guidance_scale,
             num_inference_steps=num_inference_steps,
         )
         for index, prompt in enumerate(asked)

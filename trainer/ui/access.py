@@ -94,8 +94,8 @@ class Access:
                 " the README; anybody may duplicate the Space and train on their own."
             )
         return (
-            "Training is off on a public link: anybody could use this machine. Start the app without --share, or with"
-            " --login NAME:PASSWORD."
+            "Training is off where strangers can come: anybody could use this machine. Start the app for this machine"
+            " alone (--host 127.0.0.1, no --share), or with --login NAME:PASSWORD."
         )
 
     def _not_listed(self, name: str) -> str:

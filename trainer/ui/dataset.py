@@ -19,6 +19,7 @@ from trainer.gate import COUNTS, GATES, SetReport
 from trainer.ui import draft, painting
 from trainer.ui.access import on_zero_gpu
 from trainer.ui.background import Rate, Tell, telling
+from trainer.ui.controls import file_of_ones_own
 from trainer.ui.draft import PHOTOS, Draft
 from trainer.ui.studio import GPU, NEW, Studio, endpoint, refused, words_for
 from trainer.ui.theme import empty, heading, notice, picture, progress
@@ -46,7 +47,8 @@ MAX_CROPS = 5
 PRESS = """
 element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-do]');
-  if (button) trigger('submit', {what: button.dataset.do, which: button.dataset.which});
+  const of = button?.closest('[data-of]')?.dataset.of;
+  if (button) trigger('submit', {what: button.dataset.do, which: button.dataset.which, of});
 });
 """
 
@@ -67,7 +69,7 @@ class Dataset:
                     padding=False,
                 )
                 self.kind = gr.Radio(KINDS, value="object", label="What is it to learn?", elem_id="kind")
-                self.files = gr.File(
+                self.files = file_of_ones_own(
                     label="Drop photos, or a zip of them",
                     file_count="multiple",
                     file_types=["image", ".heic", ".heif", ".zip"],
@@ -114,14 +116,16 @@ class Dataset:
         shown = [self.gate, self.cards, self.read_text]
         brought = [self.current, *said, *shown, self.files, self.brought]
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        self.looking = []  # what goes on drawing a concept's photos for a while
         for trigger, handler, first in (
             (self.files.upload, self.bring, [self.files]),
             (self.example.click, self.bring_example, []),
         ):
-            trigger(handler, [*first, self.current, *said], brought, **quiet).then(
-                self.look_at_brought, [self.current, self.brought], shown, **quiet
+            taken_in = trigger(handler, [*first, self.current, *said], brought, **quiet)
+            self.looking.append(
+                taken_in.then(self.look_at_brought, [self.current, self.brought], shown, **quiet)
             )
-        self.read_text.click(self.look_for_text, self.current, shown, **quiet)
+        self.looking.append(self.read_text.click(self.look_for_text, self.current, shown, **quiet))
         for html in (self.cards, self.gate):
             html.submit(self.mend, self.current, shown, queue=False, **quiet)
         self.kind.change(
@@ -224,7 +228,7 @@ class Dataset:
         folder = self.studio.workspace.create(owner, title or "My concept")
         try:
             yield folder
-        except TrainerError:
+        except BaseException:
             self.studio.jobs.delete(folder)
             raise
 
@@ -253,17 +257,21 @@ class Dataset:
             yield [gr.skip()] * 3
             return
         kind = draft.read(folder).kind
-        before, cards, _ = self._review(folder, kind)
+        cards = self._review(folder, kind)[1]
 
         def work(tell: Tell, stop: threading.Event) -> None:
             photos.check_words(folder / PHOTOS, lambda done, total: tell((done, total)), stop.is_set)
 
         try:
             for bar in bars("Looking for text and watermarks", telling(work)):
-                yield [before + bar, gr.skip(), gr.Button(visible=False)]
+                yield [self._review(folder, kind)[0] + bar, gr.skip(), gr.Button(visible=False)]
             yield [*self._review(folder, kind)]
         except Exception as error:  # whatever it was, the page must not be left waiting
-            yield [before + notice(words_for(error), "error"), cards, gr.Button(visible=True)]
+            yield [
+                self._review(folder, kind)[0] + notice(words_for(error), "error"),
+                cards,
+                gr.Button(visible=True),
+            ]
 
     def say(self, request: gr.Request, name: str, *said: str) -> list[Any]:
         """Keep what was typed."""
@@ -274,8 +282,8 @@ class Dataset:
         before = draft.read(folder).kind
         try:
             draft.write(folder, Draft(kind, noun, word), title)  # type: ignore[arg-type]
-        except TrainerError as error:
-            return [notice(str(error), "error"), gr.skip(), gr.skip()]
+        except Exception as error:
+            return [notice(words_for(error), "error"), gr.skip(), gr.skip()]
         return [gr.skip()] * 3 if before == kind else self._review(folder, kind)
 
     def mend(self, request: gr.Request, name: str, event: gr.EventData) -> list[Any]:
@@ -285,11 +293,13 @@ class Dataset:
             return [notice("Bring photos first."), "", gr.skip()]
         pressed = event._data or {}
         what, which = str(pressed.get("what")), str(pressed.get("which"))
+        if pressed.get("of") != name:  # another concept was chosen since it was drawn
+            return self._review(folder, draft.read(folder).kind)
         try:
             self._do(folder / PHOTOS, what, which)
-        except TrainerError as error:
+        except Exception as error:
             gate, cards, button = self._review(folder, draft.read(folder).kind)
-            return [notice(str(error), "error") + gate, cards, button]
+            return [notice(words_for(error), "error") + gate, cards, button]
         return self._review(folder, draft.read(folder).kind)
 
     def _do(self, directory: Path, what: str, which: str) -> None:
@@ -321,7 +331,11 @@ class Dataset:
         cards = cards_html(report, folder / PHOTOS, side, center_crop=kind != "style")
         now = self.studio.jobs.snapshot(folder)
         fixed = notice(FIXED.format(now.checkpoint), "info") if now.can_go_on else ""
-        return [fixed + gate_html(report), cards, gr.Button(visible=words)]
+        gate = fixed + gate_html(report)
+        return [
+            *(f'<div data-of="{escape(folder.name)}">{each}</div>' for each in (gate, cards)),
+            gr.Button(visible=words),
+        ]
 
     # The identifier
 
@@ -402,7 +416,7 @@ class Dataset:
     def _endpoint(self) -> None:
         with gr.Row(visible=False):
             inputs = [
-                gr.File(label="files", file_count="multiple", type="filepath"),
+                file_of_ones_own(label="files", file_count="multiple", type="filepath"),
                 gr.Radio(["object", "style"], value="object", label="kind"),
                 gr.Textbox("", label="title"),
                 gr.Textbox("", label="class_noun"),
@@ -424,22 +438,25 @@ class Dataset:
         words: bool,
         request: gr.Request,
     ) -> dict[str, Any]:
-        """Bring photos (or a zip) into a concept and get the verdicts. Without `concept`, a new one is made.
+        """Bring photos (or a zip) into a concept and get the verdicts. Without `concept`, a new one is made; one that
+        is there keeps its own kind and words.
 
         The answer's "concept" names it for /start_training. `words` also looks for text, 2 to 3 seconds a photo.
         """
         try:
             owner = self.studio.access.visitor(request).home()
             with self._concept(owner, concept, title or class_noun) as folder:
-                draft.write(folder, Draft(kind, class_noun, identifier), title)  # type: ignore[arg-type]
                 uploads = [photos.Upload(Path(file), Path(file).name) for file in files or []]
                 self._import(uploads, folder, lambda told: None)
+                if not concept:
+                    draft.write(folder, Draft(kind, class_noun, identifier), title)  # type: ignore[arg-type]
+                kind = draft.read(folder).kind
             if words:
                 photos.check_words(folder / PHOTOS)
             report = photos.review(
                 folder / PHOTOS, self.studio.resolution(), "style" if kind == "style" else "object"
             )
-        except TrainerError as error:
+        except Exception as error:  # whatever it was, no client is told of this machine
             raise refused(error) from None
         told: dict[str, Any] = json.loads(json.dumps(report.as_dict(), default=str))
         return {"concept": folder.name, **told}

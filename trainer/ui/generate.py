@@ -24,7 +24,7 @@ from trainer.ui import painting
 from trainer.ui.access import on_zero_gpu
 from trainer.ui.background import Rate
 from trainer.ui.catalogue import Choice
-from trainer.ui.controls import control
+from trainer.ui.controls import control, file_of_ones_own
 from trainer.ui.studio import GPU, Studio, endpoint, refused, words_for
 from trainer.ui.theme import empty, heading, notice, picture, progress
 
@@ -222,7 +222,7 @@ class Generate:
                 made["height"] = setting("height", min_width=120, placeholder="own")
             made["scheduler"] = setting("scheduler", label="Sampler", info=None)
         with gr.Accordion("Bring a picture back", open=False):
-            self.dropped = gr.File(
+            self.dropped = file_of_ones_own(
                 label="Drop a PNG made here: its settings come back",
                 file_types=[".png"],
                 height=120,
@@ -546,7 +546,7 @@ class Generate:
                             raise TrainerError(text)
             with tempfile.TemporaryDirectory() as directory:
                 yield captioned(finished, wanted, concept, Path(directory))
-        except TrainerError as error:
+        except Exception as error:  # whatever it was, no client is told of this machine
             raise refused(error) from None
 
 

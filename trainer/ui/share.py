@@ -12,7 +12,7 @@ from gradio.context import LocalContext
 
 from trainer import bundle, concept, hub
 from trainer.errors import BusyError, ConceptError, RepositoryExistsError, TrainerError
-from trainer.ui import draft
+from trainer.ui import draft, painting
 from trainer.ui.access import AccessError, hugging_face_token
 from trainer.ui.background import Rate, Tell, telling
 from trainer.ui.studio import NEW, Studio, endpoint, refused, words_for
@@ -290,6 +290,7 @@ class Share:
         with self.studio.device():
             from trainer import showcase  # here, not above: it imports torch
 
+            painting.free()
             showcase.paint(
                 folder, on_step=lambda done, total: tell(("paint", done, total)), should_stop=stop.is_set
             )
@@ -312,6 +313,7 @@ class Share:
                 gr.Checkbox(True, label="private"),
                 gr.Checkbox(False, label="include_photos"),
                 gr.Checkbox(False, label="overwrite"),
+                gr.Checkbox(True, label="pictures"),
             ]
             answer = gr.JSON(label="pushed")
         endpoint(self.push_to_hub, inputs, [answer], "push_to_hub")
@@ -324,18 +326,22 @@ class Share:
         private: bool,
         include_photos: bool,
         overwrite: bool,
+        pictures: bool,
         request: gr.Request,
     ) -> dict[str, Any]:
-        """Push a finished concept as the model repository owner/name. The token is used once and kept nowhere."""
+        """Push a finished concept as the model repository owner/name. The token is used once and kept nowhere.
+
+        `pictures` has the card's painted first, unless there are some of these very weights.
+        """
         try:
             folder = self._finished(concept, request)
             hub.check_repo_id(repo_id.strip())
             secret = self._token(token, request)
             done, _ = self._push_work(
-                folder, repo_id.strip(), secret, private, include_photos, False, overwrite, lambda told: None,
+                folder, repo_id.strip(), secret, private, include_photos, pictures, overwrite, lambda told: None,
                 threading.Event(),
             )  # fmt: skip
-        except TrainerError as error:
+        except Exception as error:  # whatever it was, no client is told of this machine
             raise refused(error) from None
         finally:
             forget(self.token_sent, request)

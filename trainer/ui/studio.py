@@ -115,6 +115,6 @@ def words_for(error: Exception) -> str:
     return f"Something failed that should not have ({type(error).__name__}); the app's log says what. Nothing of yours is lost."
 
 
-def refused(error: TrainerError) -> gr.Error:
-    """For an API client: the message, and no traceback."""
-    return gr.Error(str(error), duration=None, print_exception=False)
+def refused(error: Exception) -> gr.Error:
+    """For an API client: the words for it, and no traceback."""
+    return gr.Error(words_for(error), duration=None, print_exception=False)

@@ -16,7 +16,7 @@ from trainer.config import TrainingConfig, advice, training_config
 from trainer.errors import ConfigError, TrainerError
 from trainer.fields import extra
 from trainer.snapshots import PHASES, Snapshot
-from trainer.ui import draft
+from trainer.ui import draft, painting
 from trainer.ui.controls import control
 from trainer.ui.dataset import PRESS, brought
 from trainer.ui.draft import PHOTOS
@@ -37,6 +37,9 @@ OWN = {
 FROM_THE_HUB = ("pretrained_model_name_or_path", "pretrained_vae_name_or_path", "tokenizer_name")
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 ENDED = ("stopped", "finished", "failed", "interrupted")
+# A finished concept is replaced by what the new training has learnt when it ends, or is stopped.
+AGAIN = """(_, ...given) => [document.querySelector('#start').innerText.trim() !== 'Train again'
+  || confirm('Train again? What it has learnt is replaced when the new training ends or is stopped.'), ...given]"""
 STATES = {
     "new": "Not trained yet",
     "queued": "Waiting",
@@ -65,6 +68,7 @@ class Train:
         self.current = current
         self.seen = gr.State(None)
         self.kind = gr.State("object")  # of the concept
+        self.sure = gr.Checkbox(True, visible=False)
         self.filled = gr.State("object")  # what the settings are filled in for
         self.timer = gr.Timer(SHORTEST, active=False)
         with gr.Row(elem_classes="bench"):
@@ -131,7 +135,13 @@ class Train:
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
         settings = list(self.settings.values())
         look, seen = [self.current, self.seen], self.looked()
-        self.start.click(self.begin, [self.current, self.preset, *settings], [self.why, *seen], **quiet)
+        self.start.click(
+            self.begin,
+            [self.sure, self.current, self.preset, *settings],
+            [self.why, *seen],
+            js=AGAIN,
+            **quiet,
+        )
         self.stop.click(self.halt, self.current, [self.why, *seen], **quiet)
         self.resume.click(self.go_on, self.current, [self.why, *seen], **quiet)
         self.timer.tick(self.look, look, seen, **quiet)
@@ -143,6 +153,9 @@ class Train:
             show_progress="hidden",
             api_visibility="private",
         )
+        stale = [self.preset.input, self.current.change, *(each.input for each in settings)]  # type: ignore[attr-defined]
+        gr.on(stale, None, None, self.cost, js="() => ''", api_visibility="private")
+        self.current.input(lambda: gr.Accordion(open=False), None, self.classes, **quiet)
         self.classes.expand(self.show_class_images, self.current, self.class_images, **quiet)
         self.class_images.submit(self.cull, self.current, self.class_images, **quiet)
         self._endpoints()
@@ -213,7 +226,10 @@ class Train:
                 interactive=not going and self._refusal(name, request) is None,
             ),
             gr.Button(visible=now.state in ("queued", "running")),
-            gr.Button(visible=now.state in ("stopped", "interrupted", "failed") and now.total is not None),
+            gr.Button(
+                visible=now.can_go_on
+                or (now.state in ("stopped", "interrupted", "failed") and now.total is not None)
+            ),
             gr.Button(visible=usable),
             gr.Button(visible=not going),
             previews_html(now),
@@ -232,8 +248,10 @@ class Train:
 
     # What is done
 
-    def begin(self, request: gr.Request, name: str, preset: str, *values: Any) -> list[Any]:
+    def begin(self, request: gr.Request, sure: bool, name: str, preset: str, *values: Any) -> list[Any]:
         """Start, or queue, a training."""
+        if not sure:
+            return [gr.skip()] * (1 + len(self.looked()))
         try:
             self._submit(name, self._given(preset, values), preset, request)
         except TrainerError as error:
@@ -241,9 +259,9 @@ class Train:
         return ["", *self.look(name, None, request)]
 
     def _given(self, preset: str, values: tuple[Any, ...]) -> dict[str, Any]:
-        """The page's settings; an empty field is one that was not given."""
+        """The page's settings; an empty field is None."""
         return {
-            name: value for name, value in zip(self.settings, values, strict=True) if value not in (None, "")
+            name: None if value == "" else value for name, value in zip(self.settings, values, strict=True)
         }
 
     def _submit(self, name: str, given: dict[str, Any], preset: str, request: gr.Request) -> Path:
@@ -266,8 +284,10 @@ class Train:
         brought(folder)
         if own := sorted(OWN & given.keys()):
             raise ConfigError("\n".join(f"{each}: the studio sets this itself; leave it out" for each in own))
-        values = self._preset(said.kind, preset) | given
-        values = {key: value for key, value in values.items() if key not in OWN}
+        first = self._preset(said.kind, preset)
+        # None takes back what the preset says; elsewhere it says nothing
+        chosen = {name: value for name, value in given.items() if value is not None or name in first}
+        values = {key: value for key, value in (first | chosen).items() if key not in OWN}
         subject = said.subject()
         values.setdefault("validation_prompt", subject["validation_prompt"])
         if not values.get("with_prior_preservation"):
@@ -375,9 +395,10 @@ class Train:
             with self.studio.device():
                 from trainer import memory  # here, not above: it imports torch
 
-                found = memory.estimate(config, self.studio.workspace.root) or memory.measure(
-                    config, self.studio.workspace.root
-                )
+                found = memory.estimate(config, self.studio.workspace.root)
+                if found is None:
+                    painting.free()  # as a training does before it begins
+                    found = memory.measure(config, self.studio.workspace.root)
             lacking = found.lacking(folder)
             said = notice(found.sentence(), "good") + (notice(lacking) if lacking else "")
             said += "".join(notice(each, "info") for each in advice(config))
@@ -393,11 +414,14 @@ class Train:
         if folder is None or directory is None or not found:
             return notice("None yet: the base paints them when the training starts.", "info")
         needed = self._needed(folder, directory)
-        return (notice(needed, "info") if needed else "") + class_images_html(found)
+        said = notice(needed, "info") if needed else ""
+        return f'{said}<div data-of="{escape(name)}">{class_images_html(found)}</div>'
 
     def cull(self, name: str, request: gr.Request, event: gr.EventData) -> str:
         """Take a class image out."""
         pressed = event._data or {}
+        if pressed.get("of") != name:  # another concept was chosen since they were drawn
+            return self.show_class_images(name, request)
         try:
             folder = self._allowed(name, request)
             directory = self._class_directory(folder)
@@ -430,7 +454,7 @@ class Train:
     def _class_directory(self, folder: Path) -> Path | None:
         if not (folder / concept.SETTINGS_FILE).is_file():
             return None
-        config = training_config(**concept.read_settings(folder)["config"])
+        config = training_config(**concept.read_run_settings(folder)["config"])
         if not config.with_prior_preservation:
             return None
         from trainer import preparation  # here, not above: it imports torch
@@ -457,7 +481,7 @@ class Train:
             if not isinstance(given, dict):
                 raise ConfigError('settings: an object is needed, as {"max_train_steps": 200}')
             return told(self.studio.jobs.snapshot(self._submit(concept, given, "", request)))
-        except TrainerError as error:
+        except Exception as error:  # whatever it was, no client is told of this machine
             raise refused(error) from None
 
     def job_status(self, concept: str, request: gr.Request) -> dict[str, Any]:
@@ -465,7 +489,7 @@ class Train:
         try:
             owner = self.studio.access.visitor(request).home()
             return told(self.studio.jobs.snapshot(self.studio.workspace.find(owner, concept)))
-        except TrainerError as error:
+        except Exception as error:  # whatever it was, no client is told of this machine
             raise refused(error) from None
 
     def stop_training(self, concept: str, request: gr.Request) -> dict[str, Any]:
@@ -474,7 +498,7 @@ class Train:
             folder = self._allowed(concept, request)
             self.studio.jobs.stop(folder)
             return told(self.studio.jobs.snapshot(folder))
-        except TrainerError as error:
+        except Exception as error:  # whatever it was, no client is told of this machine
             raise refused(error) from None
 
 
