@@ -95,8 +95,12 @@ def main() -> None:
         print(
             f"autoencoder, {len(pixels)} held-out renders: {autoencoder.psnr(pipeline.vae, pixels).mean():.2f} dB"
         )
+        found = clip.read(judge, tokenizer, pixels, wanted["kind"])
+        print("judge, originals:      ", accuracy(found, wanted))
+        alone = [i for i, render in enumerate(renders) if not render.scene.second]
         print(
-            "judge, originals:      ", accuracy(clip.read(judge, tokenizer, pixels, wanted["kind"]), wanted)
+            f"judge, {len(alone)} of one thing:",
+            accuracy(*({a: [said[a][i] for i in alone] for a in ASPECTS} for said in (found, wanted))),
         )
         with torch.no_grad():
             again = pipeline.vae.decode(pipeline.vae.encode(pixels).latent_dist.mode()).sample.clamp(-1, 1)
