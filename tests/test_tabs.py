@@ -122,9 +122,30 @@ def test_a_card_s_button_is_of_the_concept_it_was_drawn_for(page: Page, app: App
     choose(page, "Dark")
     drop = page.locator("#cards").get_by_role("button", name="Drop it").first
     expect(drop).to_be_visible()
-    for of in ("another", name):
+    for of, left in (("another", len(EXAMPLE) + 1), (name, len(EXAMPLE))):
         page.evaluate("of => { document.querySelector('#cards [data-of]').dataset.of = of }", of)
-        drop.click()  # had the first of them done it, there were none to press again
+        with page.expect_response(lambda response: "/run/predict" in response.url) as answered:
+            drop.click()
+        assert answered.value.ok
+        assert len(client.predict([], concept=name, api_name="/check_photos")["photos"]) == left
+    expect(page.locator(".card")).to_have_count(len(EXAMPLE))
+
+
+def test_presses_in_quick_succession_all_count(page: Page, app: App, tmp_path: Path) -> None:
+    blank = [tmp_path / "black.png", tmp_path / "white.png"]
+    for path in blank:
+        Image.new("RGB", (200, 200), path.stem).save(path)
+    bring(app.client(), [*EXAMPLE, *blank], title="Quick")
+    page.reload()
+    tab(page, "Dataset")
+    choose(page, "Quick")
+    expect(page.locator(".card")).to_have_count(len(EXAMPLE) + 2)
+    pressed = page.evaluate("""() => {
+        const buttons = [...document.querySelectorAll('#cards button[data-do=drop]')];
+        for (const button of buttons) button.click();
+        return buttons.map(button => button.dataset.which);
+    }""")
+    assert len(set(pressed)) == 2
     expect(page.locator(".card")).to_have_count(len(EXAMPLE))
 
 

@@ -48,7 +48,8 @@ PRESS = """
 element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-do]');
   const of = button?.closest('[data-of]')?.dataset.of;
-  if (button) trigger('submit', {what: button.dataset.do, which: button.dataset.which, of});
+  const again = event.detail > 1;  // the second half of a double click
+  if (button && !again) trigger('submit', {what: button.dataset.do, which: button.dataset.which, of});
 });
 """
 
@@ -127,7 +128,10 @@ class Dataset:
             )
         self.looking.append(self.read_text.click(self.look_for_text, self.current, shown, **quiet))
         for html in (self.cards, self.gate):
-            html.submit(self.mend, self.current, shown, queue=False, **quiet)
+            # "multiple": by default a press is lost while the one before it is being answered.
+            html.submit(
+                self.mend, self.current, shown, queue=False, trigger_mode="multiple", **quiet
+            )
         self.kind.change(
             lambda kind: gr.Textbox(visible=kind != "style"), self.kind, self.noun, queue=False, **quiet
         )
@@ -439,7 +443,7 @@ class Dataset:
         request: gr.Request,
     ) -> dict[str, Any]:
         """Bring photos (or a zip) into a concept and get the verdicts. Without `concept`, a new one is made; one that
-        is there keeps its own kind and words.
+        is there keeps its own kind and words, and needs no further photos to be looked at again.
 
         The answer's "concept" names it for /start_training. `words` also looks for text, 2 to 3 seconds a photo.
         """
@@ -447,7 +451,8 @@ class Dataset:
             owner = self.studio.access.visitor(request).home()
             with self._concept(owner, concept, title or class_noun) as folder:
                 uploads = [photos.Upload(Path(file), Path(file).name) for file in files or []]
-                self._import(uploads, folder, lambda told: None)
+                if uploads or not concept:
+                    self._import(uploads, folder, lambda told: None)
                 if not concept:
                     draft.write(folder, Draft(kind, class_noun, identifier), title)  # type: ignore[arg-type]
                 kind = draft.read(folder).kind
