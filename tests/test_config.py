@@ -213,6 +213,8 @@ def test_photo_folder_must_exist_and_hold_something(tmp_path: Path) -> None:
         ({"concepts_list": [NEEDED]}, ["instance_data_dir, instance_prompt"]),
         ({"rank": 8}, ["rank, lora_dropout"]),
         ({"rank": 8, "method": "lora"}, []),
+        ({"text_encoder_lr": 1e-6}, ["text_encoder_lr"]),
+        ({"text_encoder_lr": 1e-6, "train_text_encoder": True}, []),
         ({"lr_scheduler": "linear", "max_train_steps": 400}, ["lr_warmup_steps"]),
         ({"lr_scheduler": "linear", "max_train_steps": 501}, []),
         ({"lr_scheduler": "constant", "max_train_steps": 400}, []),

@@ -135,11 +135,24 @@ def test_lora_training_leaves_a_file_that_plain_diffusers_loads(train: Train, sd
     assert {tensor.dtype for tensor in names.values()} == {torch.float32}
 
 
+def test_the_text_encoder_has_a_learning_rate_of_its_own(train: Train, sd1: Path) -> None:
+    trained = train(train_text_encoder=True, text_encoder_lr=1e-6)  # three steps, the UNet's at 1e-3
+    pipeline, base = models.load_pipeline(str(trained.directory)), models.load_pipeline(str(sd1))
+
+    def moved(part: str) -> float:
+        before, after = getattr(base, part).state_dict(), getattr(pipeline, part).state_dict()
+        return max(float((after[name] - before[name]).abs().max()) for name in before)
+
+    assert 1e-7 < moved("text_encoder") < 4e-6
+    assert moved("unet") > 5e-4
+
+
 RESUMED = [
     {"gradient_accumulation_steps": 2, "lr_scheduler": "cosine", "lr_warmup_steps": 2},
     {"method": "lora", "train_text_encoder": True, "lora_dropout": 0.3},
     {
         "train_text_encoder": True,
+        "text_encoder_lr": 1e-4,
         "use_8bit_adam": True,
         "cache_latents": False,
         "hflip": True,

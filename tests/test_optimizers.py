@@ -123,6 +123,29 @@ def test_create_optimizer_is_fused_with_the_settings_given() -> None:
     assert (group["lr"], group["betas"], group["weight_decay"], group["eps"]) == (RATE, (0.8, 0.9), 0.5, 1e-6)
 
 
+@pytest.mark.parametrize("options", [{}, {"use_8bit_adam": True}, {"bf16_weights": True}])
+def test_others_have_a_learning_rate_of_their_own(options: dict[str, Any]) -> None:
+    """Adam's first update is the learning rate, whatever the gradient."""
+    slow, fast = nn.Parameter(torch.zeros(4)), nn.Parameter(torch.zeros(4))
+    optimizer = optimizers.create_optimizer(
+        [fast],
+        ([slow], 1e-4),
+        **{
+            "learning_rate": 1e-2,
+            "betas": (0.9, 0.999),
+            "weight_decay": 0.0,
+            "epsilon": 1e-8,
+            "use_8bit_adam": False,
+            "bf16_weights": False,
+            **options,
+        },
+    )
+    slow.grad, fast.grad = torch.ones_like(slow), torch.ones_like(fast)
+    optimizer.step()
+    assert fast.detach().float().numpy() == approx(-1e-2, rel=1e-2)
+    assert slow.detach().float().numpy() == approx(-1e-4, rel=1e-2)
+
+
 def test_missing_bitsandbytes_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     with pytest.raises(ConfigError, match="pip install bitsandbytes"):

@@ -152,10 +152,17 @@ class TrainingConfig(Settings):
         gt=0,
         le=1,
     )
+    text_encoder_lr: float | None = field(
+        None,
+        "training",
+        "the text encoder's own peak learning rate; learning_rate where not given",
+        gt=0,
+        le=1,
+    )
     scale_lr: bool = field(
         False,
         "training",
-        "multiply the learning rate by devices, gradient_accumulation_steps and train_batch_size",
+        "multiply the learning rates by devices, gradient_accumulation_steps and train_batch_size",
     )
     lr_scheduler: Literal[
         "constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial"
@@ -339,7 +346,9 @@ class GenerationConfig(Settings):
     width: int | None = field(
         None, "images", "the base model's own where not given", unit="px", ge=8, le=2048, multiple_of=8
     )
-    scheduler: Scheduler = field("dpm++", "images", "sampler")
+    scheduler: Scheduler = field(
+        "dpm++", "images", "sampler; dpm++ is stochastic where the base's own scheduler is"
+    )
     output_dir: str = field("generated", "output", "folder the images are written to", min_length=1)
 
 
@@ -386,6 +395,8 @@ def advice(config: TrainingConfig) -> list[str]:
             )
     if config.method == "full" and (config.rank, config.lora_dropout) != (4, 0.0):
         found.append("rank, lora_dropout: not used with method full")
+    if config.text_encoder_lr is not None and not config.train_text_encoder:
+        found.append("text_encoder_lr: not used without train_text_encoder")
     if config.lr_scheduler != "constant" and config.lr_warmup_steps >= (config.max_train_steps or 10**9):
         found.append(
             f"lr_warmup_steps: {config.lr_warmup_steps} is no less than max_train_steps, so the learning rate"

@@ -51,15 +51,23 @@ class Learner:
         if config.gradient_checkpointing:
             models.enable_gradient_checkpointing(unet, text_encoder)
         self.parameters = list(models.trainable(*self.modules))
-        self.optimizer = optimizers.create_optimizer(
-            self.parameters,
-            learning_rate=optimizers.peak_learning_rate(
-                config.learning_rate,
+        unet_lr, text_encoder_lr = (
+            optimizers.peak_learning_rate(
+                rate,
                 scale_lr=config.scale_lr,
                 train_batch_size=config.train_batch_size,
                 gradient_accumulation_steps=config.gradient_accumulation_steps,
                 processes=processes,
-            ),
+            )
+            for rate in (config.learning_rate, config.text_encoder_lr or config.learning_rate)
+        )
+        own = (
+            [] if text_encoder is None or text_encoder_lr == unet_lr else list(models.trainable(text_encoder))
+        )
+        self.optimizer = optimizers.create_optimizer(
+            self.parameters[: len(self.parameters) - len(own)],
+            *([(own, text_encoder_lr)] if own else []),
+            learning_rate=unet_lr,
             betas=(config.adam_beta1, config.adam_beta2),
             weight_decay=config.adam_weight_decay,
             epsilon=config.adam_epsilon,

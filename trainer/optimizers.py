@@ -151,7 +151,7 @@ def _bitsandbytes() -> Any:
 
 def create_optimizer(
     parameters: Iterable[nn.Parameter],
-    *,
+    *others: tuple[Iterable[nn.Parameter], float],
     learning_rate: float,
     betas: tuple[float, float],
     weight_decay: float,
@@ -161,6 +161,7 @@ def create_optimizer(
 ) -> Optimizer:
     """AdamW: torch's fused one, or bitsandbytes' 8-bit one; with `bf16_weights` the parameters become bf16 + residual.
 
+    `others`: further parameters, each with a peak learning rate of their own.
     Raises ConfigError where bitsandbytes is asked for and missing.
     """
     kind: Callable[..., Optimizer]
@@ -176,7 +177,9 @@ def create_optimizer(
         kind = ResidualAdamW
     else:
         kind, options["fused"] = AdamW, True
-    return kind(list(parameters), **options)
+    groups: list[dict[str, Any]] = [{"params": list(parameters)}]
+    groups += [{"params": list(some), "lr": rate} for some, rate in others]
+    return kind(groups, **options)
 
 
 def peak_learning_rate(
