@@ -41,6 +41,12 @@ def test_fast_scheduler_keeps_betas_and_prediction(sd2: Path) -> None:
     assert isinstance(scheduler, DPMSolverMultistepScheduler)
     assert scheduler.config.prediction_type == "v_prediction"
     assert scheduler.config.beta_end == 0.012
+    assert scheduler.config.algorithm_type == "dpmsolver++"
+
+
+def test_fast_scheduler_is_stochastic_where_the_base_is() -> None:
+    own = DPMSolverMultistepScheduler(algorithm_type="sde-dpmsolver")
+    assert models.fast_scheduler(own).config.algorithm_type == "sde-dpmsolver++"
 
 
 def test_missing_is_refused(tmp_path: Path) -> None:

@@ -233,8 +233,13 @@ def noise_scheduler(pipeline: StableDiffusionPipeline) -> DDPMScheduler:
 
 
 def fast_scheduler(scheduler: Any) -> DPMSolverMultistepScheduler:
-    """A multistep DPM-Solver++ (arXiv 2211.01095) for the same betas and prediction type: 25 steps are enough."""
-    return DPMSolverMultistepScheduler.from_config(scheduler.config, algorithm_type="dpmsolver++")
+    """A multistep DPM-Solver++ (arXiv 2211.01095) for the same betas and prediction type: 25 steps are enough.
+
+    Stochastic where the base's own scheduler is: the fresh noise of each step mends what a small model gets wrong.
+    """
+    stochastic = str(scheduler.config.get("algorithm_type", "")).startswith("sde-")
+    algorithm_type = "sde-dpmsolver++" if stochastic else "dpmsolver++"
+    return DPMSolverMultistepScheduler.from_config(scheduler.config, algorithm_type=algorithm_type)
 
 
 def tokenize(tokenizer: CLIPTokenizer, prompts: list[str], *, pad_tokens: bool = True) -> Tensor:
