@@ -358,10 +358,15 @@ def read(
 ) -> dict[str, list[str]]:
     """Zero-shot: the kind among all; the colour and the place among all of them, said of the kind that was asked for.
 
-    pixels (B, 3, 128, 128) in -1 to 1; `kinds` the B kinds asked for."""
+    Each picture is looked at as it is and in the mirror. pixels (B, 3, 128, 128) in -1 to 1; `kinds` the B kinds asked
+    for."""
 
-    pooled = model.vision_model(pixel_values=pixels).pooler_output
-    seen = F.normalize(model.visual_projection(pooled), dim=-1)
+    def look(some: Tensor) -> Tensor:
+        return F.normalize(
+            model.visual_projection(model.vision_model(pixel_values=some).pooler_output), dim=-1
+        )
+
+    seen = F.normalize(look(pixels) + look(pixels.flip(-1)), dim=-1)
     by_kind = embed(model, tokenizer, [f"a photo of {with_article(kind, kind)}" for kind in KINDS])
     found = {
         "kind": [list(KINDS)[i] for i in (seen @ by_kind.T).argmax(1).tolist()],
