@@ -129,3 +129,9 @@ def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
 def tab(page: Page, name: str) -> None:
     """Go to a tab."""
     page.get_by_role("tab", name=name).click()
+
+
+def choose(page: Page, title: str) -> None:
+    """Work on another concept."""
+    page.locator("#current input").click()
+    page.get_by_role("option", name=title, exact=True).click()

@@ -17,8 +17,8 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from hub_server import HubServer, User
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
-from studio import EXAMPLE, PATIENCE, App, chromium, opened, running, tab
+from playwright.sync_api import Browser, Locator, Page, expect
+from studio import EXAMPLE, PATIENCE, App, choose, chromium, opened, running, tab
 
 TOKEN = "hf_DoNotTellAnyone0123456789"
 SHORT = {"max_train_steps": 6, "num_class_images": 2, "num_validation_images": 1, "validation_steps": 3,
@@ -494,6 +494,51 @@ def trained(app: App) -> str:
     client.predict(name, SHORT, api_name="/start_training")
     assert finish(client, name)["state"] == "finished"
     return name
+
+
+def test_37_to_40_the_share_tab_says_what_the_hub_answered(
+    app: App, hub: HubServer, trained: str, page: Page
+) -> None:
+    folder = next(app.root.glob(f"*/{trained}"))
+    tab(page, "Share")
+    choose(page, "Trained")
+
+    def push(token: str, repository: str = "me/from-the-page") -> Locator:
+        page.locator("#repository input, #repository textarea").fill(repository)
+        page.locator("#token input").fill(token)
+        page.locator("#push").click()
+        return page.locator("#share-stage")
+
+    expect(push("hf_expired")).to_contain_text("The Hub does not accept this token (401)")
+    assert page.locator("#token input").input_value() == ""
+    expect(push(TOKEN, "you/bear")).to_contain_text("you is not yours on the Hub: this token is me's")
+    assert not (folder / "showcase").exists()  # neither was found out after the pictures were painted
+
+    for status, words in ((409, "was changed on the Hub"), (429, "Push again in"), (500, "is safe here")):
+        hub.fail("commit", status, times=9)
+        expect(push(TOKEN)).to_contain_text(words)
+        hub.heal()
+    hub.cut("commit", times=9)
+    expect(push(TOKEN)).to_contain_text("The connection to the Hub was cut")
+    hub.heal()
+    hub.stall("commit")
+    push(TOKEN)
+    page.locator("#cancel-push").click()
+    expect(page.locator("#share-stage")).to_contain_text(
+        "The push was stopped. Nothing of it shows on the Hub"
+    )
+    expect(page.locator("#cancel-push")).to_be_hidden()
+    hub.heal()
+
+    hub.put_repo("me/taken", {"README.md": b"another's"}, private=True)
+    expect(push(TOKEN, "me/taken")).to_contain_text("tick the box to replace it")
+    page.locator("#overwrite input").check()
+    page.locator("#token input").fill(TOKEN)
+    page.locator("#push").click()
+    expect(page.locator("#share-stage")).to_contain_text("It is on the Hub")
+    expect(push(TOKEN)).to_contain_text("me/from-the-page")
+    assert hub.repos["me/taken"].files.keys() == hub.repos["me/from-the-page"].files.keys()
+    assert nowhere(TOKEN, app) and nowhere("hf_expired", app)
 
 
 def test_37_38_a_hub_that_refuses_is_told_apart_and_a_later_push_succeeds(

@@ -11,7 +11,7 @@ import pytest
 from conftest import draw_photo
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
-from studio import EXAMPLE, App, chromium, opened, running, tab
+from studio import EXAMPLE, App, choose, chromium, opened, running, tab
 from test_app import LONG, SHORT, bring, finish, reach, refusal
 
 from trainer.snapshots import Snapshot
@@ -52,12 +52,6 @@ def arrive(page: Page, app: App, title: str, name: str, **said: Any) -> str:
     tab(page, name)
     choose(page, title)
     return concept
-
-
-def choose(page: Page, title: str) -> None:
-    """Work on another concept."""
-    page.locator("#current input").click()
-    page.get_by_role("option", name=title, exact=True).click()
 
 
 def test_a_style_is_trained_from_the_page(page: Page, app: App, pictures: list[Path]) -> None:

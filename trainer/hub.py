@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -69,18 +70,11 @@ def push(
     `cause` for all else that goes wrong, ConceptError where there is nothing finished.
     """
     directory = Path(directory)
-    check_repo_id(repo_id)
-    token = checked_token(token)
-    endpoint = (endpoint or os.environ.get("HF_ENDPOINT") or ENDPOINT).rstrip("/")
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        raise HubError("offline", "HF_HUB_OFFLINE is set, so nothing is uploaded. Unset it and push again.")
-    url = f"{endpoint}/{repo_id}"
+    to = _destination(repo_id, token, endpoint)
+    url = f"{to['endpoint']}/{repo_id}"
     tell = on_progress or (lambda phase, done, total: None)
     with bundle.staged(directory, include_photos=include_photos) as work:
-        asked = {
-            "repo_id": repo_id,
-            "token": token,
-            "endpoint": endpoint,
+        asked = to | {
             "directory": str(directory),
             "files": str(work / "files"),
             "back": str(work / "back"),
@@ -95,6 +89,32 @@ def push(
         tell("load", 0, 0)
         _load_back(directory, work / "back")
     return Pushed(repo_id, url, commit, private)
+
+
+def check_login(
+    repo_id: str,
+    token: str,
+    *,
+    endpoint: str | None = None,
+    stall_seconds: float = STALL_SECONDS,
+    deadline_seconds: float = DEADLINE_SECONDS,
+    should_stop: ShouldStop | None = None,
+) -> None:
+    """Raises HubError where this token may not push to `repo_id`'s namespace, before anything is made for the push."""
+    watch = _Watch(
+        stall_seconds, deadline_seconds, should_stop or (lambda: False), lambda phase, done, total: None
+    )
+    with tempfile.TemporaryDirectory() as work:
+        _upload(_destination(repo_id, token, endpoint), Path(work), watch, lambda commit: None)
+
+
+def _destination(repo_id: str, token: str, endpoint: str | None) -> dict[str, Any]:
+    check_repo_id(repo_id)
+    token = checked_token(token)
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        raise HubError("offline", "HF_HUB_OFFLINE is set, so nothing is uploaded. Unset it and push again.")
+    endpoint = (endpoint or os.environ.get("HF_ENDPOINT") or ENDPOINT).rstrip("/")
+    return {"repo_id": repo_id, "token": token, "endpoint": endpoint}
 
 
 def check_repo_id(repo_id: str) -> None:

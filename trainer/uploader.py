@@ -39,19 +39,20 @@ OF_THE_HUB = ".gitattributes"  # in every repository from its first moment
 @dataclass(frozen=True)
 class Request:
     """What `hub.push` asks. `directory`: the concept; `files`: the folder to upload; `back`: where to download the
-    result to, for comparing. `known`: the commit that an earlier push of this concept left, if any."""
+    result to, for comparing. `known`: the commit that an earlier push of this concept left, if any. Without `files` it
+    only sees whether the token may push there."""
 
     repo_id: str
     token: str
     endpoint: str
-    directory: str
-    files: str
-    back: str
-    private: bool
-    overwrite: bool
-    known: str | None
-    title: str | None
-    subject: card.Subject | None
+    directory: str = ""
+    files: str = ""
+    back: str = ""
+    private: bool = True
+    overwrite: bool = False
+    known: str | None = None
+    title: str | None = None
+    subject: card.Subject | None = None
 
 
 class Told:
@@ -134,6 +135,8 @@ def push(request: Request, told: Told) -> None:
     api = HfApi(endpoint=request.endpoint, token=request.token)
     told(phase="login", done=0, total=0)
     check_namespace(api.whoami(), request)
+    if not request.files:
+        return
     folder = Path(request.files)
     _write_card(request, folder)
     additions = [Addition(path.relative_to(folder).as_posix(), path) for path in bundle.files_of(folder)]

@@ -129,9 +129,7 @@ class Dataset:
         self.looking.append(self.read_text.click(self.look_for_text, self.current, shown, **quiet))
         for html in (self.cards, self.gate):
             # "multiple": by default a press is lost while the one before it is being answered.
-            html.submit(
-                self.mend, self.current, shown, queue=False, trigger_mode="multiple", **quiet
-            )
+            html.submit(self.mend, self.current, shown, queue=False, trigger_mode="multiple", **quiet)
         self.kind.change(
             lambda kind: gr.Textbox(visible=kind != "style"), self.kind, self.noun, queue=False, **quiet
         )

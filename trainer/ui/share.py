@@ -261,6 +261,7 @@ class Share:
         """What was pushed, and what is to be said about it."""
         note = ""
         if pictures and not bundle.has_current_pictures(folder):
+            hub.check_login(repository, token, should_stop=stop.is_set)  # painting takes a minute
             try:
                 self._paint_card(folder, tell, stop)
             except BusyError as error:

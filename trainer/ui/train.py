@@ -157,9 +157,7 @@ class Train:
         gr.on(stale, None, None, self.cost, js="() => ''", api_visibility="private")
         self.current.input(lambda: gr.Accordion(open=False), None, self.classes, **quiet)
         self.classes.expand(self.show_class_images, self.current, self.class_images, **quiet)
-        self.class_images.submit(
-            self.cull, self.current, self.class_images, trigger_mode="multiple", **quiet
-        )
+        self.class_images.submit(self.cull, self.current, self.class_images, trigger_mode="multiple", **quiet)
         self._endpoints()
 
     def looked(self) -> list[gr.components.Component]:
