@@ -45,7 +45,7 @@ def test_fast_scheduler_keeps_betas_and_prediction(sd2: Path) -> None:
 
 
 def test_fast_scheduler_is_stochastic_where_the_base_is() -> None:
-    own = DPMSolverMultistepScheduler(algorithm_type="sde-dpmsolver")
+    own = DPMSolverMultistepScheduler(algorithm_type="sde-dpmsolver++")
     assert models.fast_scheduler(own).config.algorithm_type == "sde-dpmsolver++"
 
 

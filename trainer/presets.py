@@ -68,6 +68,10 @@ REASONS = {
     "train_batch_size": "one photo and one class image a step, as in the paper",
     "max_train_steps": "where the example's bear was found to be learnt",
     "learning_rate": "found on the example: at a third of it the bear is hardly learnt",
+    "lr_warmup_steps": "few steps leave no time to warm up",
+    "lr_scheduler": "a last look at all photos alike: else the newest one tints everything",
+    "train_text_encoder": "it learns to tell the subject's word from its class",
+    "text_encoder_lr": "a tenth of the rest: faster, the photos' places stick to the word",
     "snr_gamma": "weighs easy and hard noise levels evenly: steadier in few steps (min-SNR)",
     "num_validation_images": "enough to see it come",
     "validation_steps": "half way and at the end",
@@ -93,7 +97,7 @@ def _object_on_cpu() -> Preset:
 def _style_on_cpu() -> Preset:
     without = {
         "with_prior_preservation", "num_class_images", "class_guidance_scale", "prior_loss_weight",
-        "sample_batch_size", "center_crop",
+        "sample_batch_size", "center_crop", "train_text_encoder", "text_encoder_lr",
     }  # fmt: skip
     settings = {name: value for name, value in _object_on_cpu().settings.items() if name not in without}
     return Preset("Style", settings | STYLE)

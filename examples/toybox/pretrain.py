@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--output_dir", type=Path, default=HERE)
     parser.add_argument("--autoencoder_steps", type=int, default=3000)
     parser.add_argument("--text_steps", type=int, default=300)
-    parser.add_argument("--vision_steps", type=int, default=1800)
+    parser.add_argument("--vision_steps", type=int, default=5600)
     parser.add_argument("--unet_steps", type=int, default=6000)
     parser.add_argument("--variants", type=int, default=3, help="colours and crops encoded of each render")
     arguments = parser.parse_args()
