@@ -6,6 +6,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from gradio_client.exceptions import AppError
 from hub_server import HubServer, User
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
-from studio import EXAMPLE, PATIENCE, App, choose, chromium, opened, running, tab
+from studio import EXAMPLE, HEADER, PATIENCE, App, choose, chromium, opened, running, tab
 
 TOKEN = "hf_DoNotTellAnyone0123456789"
 SHORT = {"max_train_steps": 6, "num_class_images": 2, "num_validation_images": 1, "validation_steps": 3,
@@ -225,7 +226,7 @@ def test_the_same_through_the_client(app: App, hub: HubServer, tmp_path: Path) -
 # 2: killed
 
 
-def test_killed_in_mid_training_and_resumed_from_the_page(
+def test_31_32_killed_in_a_save_and_resumed_from_the_page(
     sd1: Path, tmp_path: Path, browser: Browser
 ) -> None:
     root = tmp_path / "root"
@@ -235,6 +236,9 @@ def test_killed_in_mid_training_and_resumed_from_the_page(
         client.predict(name, LONG | {"max_train_steps": 400}, api_name="/start_training")
         reach(client, name, 10)
         first.kill()
+    torn = next(root.glob(f"*/{name}")) / ".tmp-checkpoint-400"  # as a kill in the middle of a save leaves it
+    torn.mkdir()
+    (torn / "state.safetensors").write_bytes(b"half")
     with running(root, sd1) as second, opened(browser, second.url) as page:
         tab(page, "Train")
         expect(page.locator("#status .job h2")).to_have_text("Interrupted")
@@ -244,6 +248,7 @@ def test_killed_in_mid_training_and_resumed_from_the_page(
         assert status["losses"][0][0] <= 10  # what the first run had told is still there
         expect(page.locator("#status .job h2")).to_have_text("Finished")
         expect(page.locator("#use")).to_be_visible()
+    assert not torn.exists()
 
 
 # 4: two visitors
@@ -352,10 +357,12 @@ def test_a_picture_brings_its_settings_back_and_so_does_its_link(app: App, brows
     client = app.client()
     ((picture, _),) = asked(client, prompt="photo of bear", seed=77, guidance_scale=3, num_inference_steps=3)
     with opened(browser, app.url) as page:
+        expect(page.locator("#chip")).to_have_text("sks teddy bear")
         page.get_by_role("button", name="Bring a picture back").click()
         page.locator("#restore input[type=file]").set_input_files(picture)
         expect(page.locator("#stage .notice")).to_contain_text("settings are back")
         expect(page.locator("#prompt textarea")).to_have_value("photo of bear")
+        expect(page.locator("#chip")).to_be_hidden()  # the base answers to no word of its own
         page.locator("#beside input").uncheck()
         page.locator("#generate").click()
         expect(page.locator("#pictures img")).to_have_count(1)
@@ -424,6 +431,18 @@ def test_21_prompts_are_capped_and_said(app: App, page: Page) -> None:
     expect(page.locator("#stage")).to_contain_text("It left out")
 
 
+def test_22_a_prompt_without_the_identifier_is_said(app: App, trained: str, page: Page) -> None:
+    page.locator("#concept input").click()
+    page.get_by_role("option", name="Trained", exact=True).click()
+    expect(page.locator("#chip")).to_have_text("sks dog")
+    page.locator("#prompt textarea").fill("photo of dog")
+    page.locator("#generate").click()
+    expect(page.locator("#pictures img")).to_have_count(4)
+    expect(page.locator("#stage .notice")).to_contain_text(
+        "does not say \u201csks\u201d, the word that Trained"
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
@@ -478,6 +497,34 @@ def test_26_29_28_one_runs_one_waits_and_twice_is_one_job(app: App, browser: Bro
     client.predict(first, api_name="/stop_training")
     assert finish(client, first)["state"] == "stopped"
     assert finish(client, second)["state"] == "finished"
+
+
+def test_27_forty_pages_are_answered_while_it_trains(app: App) -> None:
+    client = app.client()
+    name = bring(client, title="Watched")["concept"]
+    client.predict(name, LONG, api_name="/start_training")
+    begun = reach(client, name, 1)["step"]
+
+    asked_for = json.dumps({"data": [name]}).encode()
+    known = {HEADER: "0" * 32, "content-type": "application/json"}
+
+    def look(_: int) -> dict[str, Any]:
+        address = f"{app.url}/gradio_api/call/job_status"
+        with urllib.request.urlopen(urllib.request.Request(address, asked_for, known)) as response:
+            event = json.load(response)["event_id"]
+        with urllib.request.urlopen(f"{address}/{event}") as stream:
+            kind, data = stream.read().decode().strip().split("\n")[:2]
+        assert kind == "event: complete", data
+        status: dict[str, Any] = json.loads(data.removeprefix("data: "))[0]
+        return status
+
+    with ThreadPoolExecutor(40) as pages:
+        seen = list(pages.map(look, range(120)))
+    assert {each["state"] for each in seen} == {"running"}
+    assert min(each["step"] for each in seen) >= begun
+    reach(client, name, max(each["step"] for each in seen) + 1)  # and it went on training
+    client.predict(name, api_name="/stop_training")
+    assert finish(client, name)["state"] == "stopped"
 
 
 @pytest.mark.parametrize("repo_id", ["../x", "someone-else/bear", "bear"])

@@ -160,6 +160,16 @@ def test_14_15_a_refused_zip_is_told_until_it_is_read(page: Page, app: App, tmp_
     expect(page.locator(".card")).to_have_count(len(EXAMPLE))
 
 
+def test_a_new_name_shows_where_concepts_are_chosen(page: Page, app: App) -> None:
+    arrive(page, app, "Old name", "Dataset")
+    title = page.locator("#title input, #title textarea")
+    expect(title).to_have_value("Old name")
+    title.fill("New name")
+    title.blur()
+    expect(page.locator("#current input")).to_have_value("New name")
+    expect(page.locator(".card")).to_have_count(len(EXAMPLE))
+
+
 def test_a_suggested_identifier_is_kept_at_once(page: Page, app: App) -> None:
     arrive(page, app, "Suggested", "Dataset", identifier="two words")
     word = page.locator("#identifier input, #identifier textarea")

@@ -145,7 +145,8 @@ class Dataset:
         triggers: list[Any] = [self.kind.input, taken.then]
         triggers += [field.blur for field in (self.title, self.noun, self.identifier)]
         self.saved = [
-            trigger(self.say, [self.current, *said], shown, queue=False, **quiet) for trigger in triggers
+            trigger(self.say, [self.current, *said], [self.current, *shown], queue=False, **quiet)
+            for trigger in triggers
         ]
         self._endpoint()
 
@@ -276,17 +277,19 @@ class Dataset:
             ]
 
     def say(self, request: gr.Request, name: str, *said: str) -> list[Any]:
-        """Keep what was typed."""
+        """Keep what was typed; a new name shows where concepts are chosen."""
         kind, title, noun, word = said
         folder = self._find(name, request)
         if folder is None:
-            return [self.nothing(kind), gr.skip(), gr.skip()]
-        before = draft.read(folder).kind
+            return [gr.skip(), self.nothing(kind), gr.skip(), gr.skip()]
+        before, called = draft.read(folder).kind, read_title(folder)
         try:
             draft.write(folder, Draft(kind, noun, word), title)  # type: ignore[arg-type]
         except Exception as error:
-            return [notice(words_for(error), "error"), gr.skip(), gr.skip()]
-        return [gr.skip()] * 3 if before == kind else self._review(folder, kind)
+            return [gr.skip(), notice(words_for(error), "error"), gr.skip(), gr.skip()]
+        owner = self.studio.access.visitor(request).owner
+        renamed = self.studio.working_on(owner, name) if read_title(folder) != called else gr.skip()
+        return [renamed, *([gr.skip()] * 3 if before == kind else self._review(folder, kind))]
 
     def mend(self, request: gr.Request, name: str, event: gr.EventData) -> list[Any]:
         """A button of a card or of the gate."""

@@ -288,9 +288,13 @@ class Generate:
             api_visibility="private",
         )
         self.dropped.upload(
-            self.restore, self.dropped, [self.stage, self.concept, *self.settings.values()],
-            queue=False, show_progress="hidden", api_visibility="private",
-        )  # fmt: skip
+            self.restore,
+            self.dropped,
+            [self.stage, self.concept, self.chip, self.examples, *self.settings.values()],
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
         self._endpoint()
 
     def on_load(self) -> tuple[Any, list[Any]]:
@@ -389,20 +393,18 @@ class Generate:
             values = settings_of(settings)
         except ConfigError as error:
             said = notice(str(error).replace(path, Path(path).name), "error")
-            return [said, gr.skip(), *[gr.skip()] * len(SETTINGS)]
+            return [said, *[gr.skip()] * (3 + len(SETTINGS))]
         key = str(settings.get("concept", ""))
+        concept: list[Any] = [gr.skip()] * 3
         try:
-            self.studio.catalogue.find(key, self.studio.access.visitor(request).owner)
-            said, concept = (
-                notice("The picture's settings are back: press Generate to make it again.", "good"),
-                key,
-            )
+            choice = self.studio.catalogue.find(key, self.studio.access.visitor(request).owner)
+            said = notice("The picture's settings are back: press Generate to make it again.", "good")
+            concept = [key, *word_and_samples(choice)]
         except TrainerError:
             said = notice(
                 f"The settings are back, but its concept, {key[:80]}, is not here: another one paints in its place."
             )
-            concept = gr.skip()
-        return [said, concept, *(values[name] for name in SETTINGS)]
+        return [said, *concept, *(values[name] for name in SETTINGS)]
 
     def stop(self, request: gr.Request) -> Any:
         """Cancel this page's pictures."""
