@@ -5,6 +5,7 @@ import re
 import time
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -525,6 +526,35 @@ def test_27_forty_pages_are_answered_while_it_trains(app: App) -> None:
     reach(client, name, max(each["step"] for each in seen) + 1)  # and it went on training
     client.predict(name, api_name="/stop_training")
     assert finish(client, name)["state"] == "stopped"
+
+
+def test_others_are_told_their_place_and_may_give_it_up(app: App, browser: Browser) -> None:
+    slow = f"{app.url}/?concept=pipeline&num_samples=8&num_inference_steps=150&width=128&height=128"
+    with opened(browser, slow) as first, opened(browser, app.url) as second:
+        expect(first.locator("#stage .notice")).to_contain_text("settings are filled in")
+        first.locator("#generate").click()
+        expect(first.locator("#stage .progress")).to_contain_text("Painting")
+        second.locator("#generate").click()
+        expect(second.locator("#stage .progress")).to_contain_text("1 ahead of you")
+        second.locator("#cancel").click()
+        expect(second.locator("#stage .notice")).to_contain_text("Cancelled before it began")
+        expect(second.locator("#generate")).to_be_enabled()
+        first.locator("#cancel").click()
+        expect(first.locator("#stage .notice").last).to_contain_text("Cancelled; nothing was finished yet")
+        expect(first.locator("#generate")).to_be_enabled()
+
+
+def test_a_concept_is_kept_as_a_zip(app: App, trained: str, page: Page, tmp_path: Path) -> None:
+    tab(page, "Share")
+    choose(page, "Trained")
+    page.locator("#zip").click()
+    expect(page.locator("#share-stage .notice")).to_contain_text(f"{trained}.zip")
+    with page.expect_download() as downloading:
+        page.locator("#download").click()
+    downloading.value.save_as(tmp_path / "kept.zip")
+    with zipfile.ZipFile(tmp_path / "kept.zip") as archive:
+        names = archive.namelist()
+    assert f"{trained}/model_index.json" in names and not any("instance_images" in name for name in names)
 
 
 @pytest.mark.parametrize("repo_id", ["../x", "someone-else/bear", "bear"])

@@ -98,12 +98,20 @@ def test_too_small_a_disk_is_said(tmp_path: Path) -> None:
     )
 
 
+def test_a_measurement_that_is_stopped_leaves_nothing(asked: TrainingConfig, tmp_path: Path) -> None:
+    looks = iter((False, False, True))
+    assert memory.measure(asked, tmp_path / "measurements", should_stop=lambda: next(looks)) is None
+    assert list((tmp_path / "measurements").iterdir()) == []
+
+
 def test_measured_by_a_real_run_and_known_the_next_time(asked: TrainingConfig, tmp_path: Path) -> None:
     measurements = tmp_path / "measurements"
     assert memory.estimate(asked, measurements) is None
     (measurements / ".measuring-killed").mkdir(parents=True)
-    found = memory.measure(asked, measurements)
-    assert memory.estimate(asked, measurements) == found
+    told: list[tuple[int, int]] = []
+    found = memory.measure(asked, measurements, lambda done, total: told.append((done, total)))
+    assert found is not None and memory.estimate(asked, measurements) == found
+    assert told == sorted(told) and told[0] == (0, 15) and told[-1][0] > 8  # seven phases and eight steps
     (file,) = measurements.iterdir()  # nothing else is left
     measured = Measurement(**json.loads(file.read_text())["measurement"])
     assert measured.resolution == 16

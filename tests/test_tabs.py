@@ -125,6 +125,40 @@ def test_a_card_s_button_is_of_the_concept_it_was_drawn_for(page: Page, app: App
     expect(page.locator(".card")).to_have_count(len(EXAMPLE))
 
 
+def test_a_warning_is_dismissed_and_counted_again(page: Page, app: App, tmp_path: Path) -> None:
+    Image.new("RGB", (200, 200)).save(tmp_path / "dark.png")
+    bring(app.client(), [*EXAMPLE, tmp_path / "dark.png"], title="Fine")
+    page.reload()
+    tab(page, "Dataset")
+    choose(page, "Fine")
+    reasons = page.locator(".card").last.locator("li")
+    expect(reasons.first).to_be_visible()
+    count = reasons.count()
+    for _ in range(count):
+        page.locator(".card").last.get_by_role("button", name="dismiss").first.click()
+        expect(page.locator(".card").last.locator("li.dismissed")).not_to_have_count(0)
+    expect(page.locator(".card").last.locator("li.dismissed")).to_have_count(count)
+    expect(page.locator(".card").last.locator(".verdict")).to_have_text("Ready")
+    page.locator(".card").last.get_by_role("button", name="count again").first.click()
+    expect(page.locator(".card").last.locator("li.dismissed")).to_have_count(count - 1)
+    expect(page.locator(".card").last.locator(".verdict")).to_have_text("Warning")
+
+
+def test_a_deleted_concept_is_gone_with_its_photos(page: Page, app: App) -> None:
+    name = arrive(page, app, "Doomed", "Train")
+    expect(page.locator("#subject")).to_contain_text("Doomed")
+    (folder,) = app.root.glob(f"*/{name}")
+    answers = iter(("dismiss", "accept"))
+    page.on("dialog", lambda dialog: getattr(dialog, next(answers))())
+    page.locator("#delete").click()
+    expect(page.locator("#subject")).to_contain_text("Doomed")
+    assert folder.exists()
+    page.locator("#delete").click()
+    expect(page.locator("#why")).to_contain_text("Deleted, with its photos.")
+    assert not folder.exists()
+    assert f"There is no concept called {name}." in refusal(app.client(), name, api_name="/job_status")
+
+
 def test_presses_in_quick_succession_all_count(page: Page, app: App, tmp_path: Path) -> None:
     blank = [tmp_path / "black.png", tmp_path / "white.png"]
     for path in blank:
@@ -198,6 +232,16 @@ def test_without_photos_there_is_nothing_to_measure(page: Page, app: App) -> Non
     expect(page.locator("#status")).to_contain_text("Nothing to train yet")
     page.locator("#measure").click()
     expect(page.locator("#cost .notice.error")).to_contain_text("bring photos on the Dataset tab first")
+
+
+def test_a_measurement_is_cancelled_from_the_page(page: Page, app: App) -> None:
+    arrive(page, app, "Costly", "Train")
+    expect(page.locator("#subject")).to_contain_text("Costly")
+    page.locator("#measure").click()
+    page.locator("#cancel-measure").click()
+    expect(page.locator("#cost .notice")).to_contain_text("it was cancelled")
+    expect(page.locator("#cancel-measure")).to_be_hidden()
+    expect(page.locator("#measure")).to_be_enabled()
 
 
 def test_what_a_stopped_training_needs_is_kept_for_it(page: Page, app: App, pictures: list[Path]) -> None:

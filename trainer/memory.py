@@ -14,10 +14,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from PIL import Image
@@ -29,6 +32,8 @@ from trainer.errors import OutOfMemoryError, TrainingError
 STEPS = 8
 MIDDLE = 6  # the step with a checkpoint and a preview: those after it tell what memory these took
 TIME_LIMIT = 20 * 60  # seconds
+LOOK_SECONDS = 0.3  # between two looks at how far it is
+PHASES = ("load", "class_images", "encode", "build", "train", "save", "verify")
 AT_LEAST_UNCERTAIN = (
     0.2  # a machine does not keep for long the pace of a few steps: it warms up, others use it too
 )
@@ -106,11 +111,16 @@ def estimate(config: TrainingConfig, measurements: Path) -> Estimate | None:
     return scaled(measured, config, *_counts(config, measured.resolution))
 
 
-def measure(config: TrainingConfig, measurements: Path) -> Estimate:
-    """Train a few steps in a process of its own, write down what they took, and estimate by that.
+def measure(
+    config: TrainingConfig,
+    measurements: Path,
+    on_progress: Callable[[int, int], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Estimate | None:
+    """Train a few steps in a process of its own, write down what they took, and estimate by that; None where stopped.
 
-    Takes the whole device for seconds (on a CPU with a large base, minutes): hold it for the time being. Raises
-    PhotoError without photos, OutOfMemoryError where even these steps do not fit, TrainingError for whatever else went
+    Takes the whole device for seconds (on a CPU with a large base, minutes): hold it for the time being.
+    `on_progress(done, total)` counts phases and steps. Raises PhotoError without photos, OutOfMemoryError where even these steps do not fit, TrainingError for whatever else went
     wrong with them.
     """
     preparation.check_photos(config)
@@ -119,7 +129,8 @@ def measure(config: TrainingConfig, measurements: Path) -> Estimate:
         concept.remove(leftover)
     with tempfile.TemporaryDirectory(dir=measurements, prefix=UNFINISHED) as folder:
         short = shortened(config, Path(folder))
-        _run(short)
+        if not _run(short, on_progress or _untold, should_stop or _never):
+            return None
         measured = _read(short)
     text = json.dumps({"of": _key(config), "measurement": asdict(measured)}, indent=1)
     concept.replace_text(_file(config, measurements), text)
@@ -152,26 +163,60 @@ def shortened(config: TrainingConfig, folder: Path) -> TrainingConfig:
     return config.model_copy(update=changes)
 
 
-def _run(config: TrainingConfig) -> None:
+def _untold(done: int, total: int) -> None:
+    """Nobody asked."""
+
+
+def _never() -> bool:
+    return False
+
+
+def _run(
+    config: TrainingConfig, on_progress: Callable[[int, int], None], should_stop: Callable[[], bool]
+) -> bool:
+    """Train by `config` in a process of its own; False where it was stopped."""
     directory = Path(config.output_dir)
     concept.write_settings(directory, config)
     command = [sys.executable, "-m", "trainer", "train", "--config", str(directory / concept.SETTINGS_FILE)]
     paths = [str(Path(__file__).resolve().parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
-    try:
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=TIME_LIMIT, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise TrainingError(
-            f"{STEPS} steps took more than {TIME_LIMIT // 60} minutes: this machine is too slow for this base."
-        ) from error
-    if done.returncode:
-        events = concept.read_events(directory)
-        if any(event.get("kind") == OutOfMemoryError.__name__ for event in events):
-            raise OutOfMemoryError(events[-1]["message"])
-        said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise TrainingError(f"The measurement failed: {said[-1]}")
+    end = time.monotonic() + TIME_LIMIT
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=said)
+        try:
+            while process.poll() is None:
+                if should_stop():
+                    return False
+                if time.monotonic() > end:
+                    raise TrainingError(
+                        f"{STEPS} steps took more than {TIME_LIMIT // 60} minutes: this machine is too slow for this base."
+                    )
+                on_progress(_passed(directory), len(PHASES) + STEPS)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(LOOK_SECONDS)
+        finally:
+            process.kill()
+            process.wait()
+        if process.returncode:
+            said.seek(0)
+            _raise(directory, said.read().strip().splitlines() or [f"exit status {process.returncode}"])
+    return True
+
+
+def _passed(directory: Path) -> int:
+    """How many phases have begun and steps have ended."""
+    events = concept.read_events(directory)
+    begun = max(
+        (PHASES.index(event["phase"]) + 1 for event in events if event["event"] == "phase"), default=0
+    )
+    return begun + sum(1 for event in events if event["event"] == "step")
+
+
+def _raise(directory: Path, said: list[str]) -> NoReturn:
+    events = concept.read_events(directory)
+    if any(event.get("kind") == OutOfMemoryError.__name__ for event in events):
+        raise OutOfMemoryError(events[-1]["message"])
+    raise TrainingError(f"The measurement failed: {said[-1]}")
 
 
 def _read(config: TrainingConfig) -> Measurement:

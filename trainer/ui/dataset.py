@@ -21,8 +21,9 @@ from trainer.ui.access import on_zero_gpu
 from trainer.ui.background import Rate, Tell, telling
 from trainer.ui.controls import file_of_ones_own
 from trainer.ui.draft import PHOTOS, Draft
-from trainer.ui.studio import GPU, NEW, Studio, endpoint, refused, words_for
+from trainer.ui.studio import GPU, MAX_WAITING, NEW, Studio, endpoint, refused, words_for
 from trainer.ui.theme import empty, heading, notice, picture, progress
+from trainer.ui.turns import waiting
 from trainer.workspace import read_title
 
 EXAMPLE = Path("examples/teddy-bear/instance_images")
@@ -138,7 +139,7 @@ class Dataset:
             [self.kind, self.identifier, self.noun],
             self.word,
             concurrency_id=GPU,
-            concurrency_limit=1,
+            concurrency_limit=MAX_WAITING,
             **quiet,
         )
         taken = self.word.submit(self.take_word, None, self.identifier, queue=False, **quiet)
@@ -351,21 +352,24 @@ class Dataset:
             yield notice(taken)
             return
         try:
-            with self.studio.device():
-                checking = telling(lambda tell, stop: self._look_at_word(word, noun, tell, stop))
-                said = ""
-                yield progress("Asking the base's tokenizer", 0, 0)
-                for told in checking:
-                    if isinstance(told, str):
-                        said = told
-                        yield said
-                    else:
-                        done, total = told
-                        yield said + progress(
-                            "Having the base paint it", done, total, f"step {done} of {total}"
-                        )
+            with self.studio.turns.taken() as ahead:
+                while before := ahead():
+                    yield waiting(before)
+                with self.studio.device():
+                    yield progress("Asking the base's tokenizer", 0, 0)
+                    yield from self._told_of_word(word, noun)
         except Exception as error:  # whatever it was, the page must not be left waiting
             yield notice(words_for(error), "error")
+
+    def _told_of_word(self, word: str, noun: str) -> Iterator[str]:
+        said = ""
+        for told in telling(lambda tell, stop: self._look_at_word(word, noun, tell, stop)):
+            if isinstance(told, str):
+                said = told
+                yield said
+            else:
+                done, total = told
+                yield said + progress("Having the base paint it", done, total, f"step {done} of {total}")
 
     def _look_at_word(self, word: str, noun: str, tell: Tell, stop: threading.Event) -> None:
         from trainer import (

@@ -25,8 +25,9 @@ from trainer.ui.access import on_zero_gpu
 from trainer.ui.background import Rate
 from trainer.ui.catalogue import Choice
 from trainer.ui.controls import control, file_of_ones_own
-from trainer.ui.studio import GPU, Studio, endpoint, refused, words_for
+from trainer.ui.studio import GPU, MAX_WAITING, Studio, endpoint, refused, words_for
 from trainer.ui.theme import empty, heading, notice, picture, progress
+from trainer.ui.turns import waiting
 
 MAX_SAMPLES = 8  # pictures a request; one visitor must not keep the device from the others
 MAX_SIDE = 1024  # px
@@ -232,17 +233,6 @@ class Generate:
 
     def _wire(self) -> None:
         told = [self.stage, self.gallery, self.after, self.link, self.start, self.cancel]
-        # Others may be ahead in the queue: that is said at once, past the queue.
-        gr.on(
-            [self.start.click, self.prompt.submit],
-            lambda: progress("Waiting for a turn", 0, 0),
-            None,
-            self.stage,
-            queue=False,
-            show_progress="hidden",
-            api_visibility="private",
-            trigger_mode="once",
-        )
         asked_for = [self.concept, self.beside, *self.settings.values()]
         painted = gr.on(
             [self.start.click, self.prompt.submit],
@@ -250,7 +240,7 @@ class Generate:
             asked_for,
             told,
             concurrency_id=GPU,
-            concurrency_limit=1,
+            concurrency_limit=MAX_WAITING,
             show_progress="hidden",
             api_visibility="private",
             trigger_mode="once",
@@ -433,7 +423,7 @@ class Generate:
         wanted = jobs(config, choice, beside)
         with tempfile.TemporaryDirectory() as directory:
             try:
-                for html, finished in self._painted(wanted, stop, hints(choice, config.prompt)):
+                for html, finished in self._in_turn(wanted, stop, hints(choice, config.prompt)):
                     if finished is None:
                         yield html, *hidden, *working
                         continue
@@ -458,6 +448,18 @@ class Generate:
         if taken := self.studio.busy():
             raise BusyError(taken)
         return choice, config
+
+    def _in_turn(
+        self, wanted: list[tuple[str, GenerationConfig]], stop: threading.Event, notes: list[str]
+    ) -> Iterator[tuple[str, list[tuple[str, Any]] | None]]:
+        """(HTML, None) while others are ahead and while it goes on; last (HTML, the finished sets by title)."""
+        with self.studio.turns.taken() as ahead:
+            while before := ahead():
+                if stop.is_set():
+                    yield notice("Cancelled before it began.", "info"), []
+                    return
+                yield waiting(before), None
+            yield from self._painted(wanted, stop, notes)
 
     def _painted(
         self, wanted: list[tuple[str, GenerationConfig]], stop: threading.Event, notes: list[str]
@@ -509,7 +511,12 @@ class Generate:
             inputs.append(gr.Checkbox(False, label="beside_the_base"))
             pictures = gr.Gallery(label="pictures")
         endpoint(
-            self.generate_for_client, inputs, [pictures], "generate", concurrency_id=GPU, concurrency_limit=1
+            self.generate_for_client,
+            inputs,
+            [pictures],
+            "generate",
+            concurrency_id=GPU,
+            concurrency_limit=MAX_WAITING,
         )
 
     def generate_for_client(
@@ -537,7 +544,7 @@ class Generate:
             choice, config = self._asked(concept, values, request)
             wanted = jobs(config, choice, beside_the_base)
             finished: list[tuple[str, Any]] = []
-            with self.studio.device():
+            with self.studio.turn(lambda ahead: None):
                 for item in self.paint([each for _, each in wanted]):
                     match item:
                         case painting.Done(run, images):

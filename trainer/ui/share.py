@@ -21,6 +21,7 @@ from trainer.workspace import read_title
 
 NOT_YET = "Zip and Push come on when a concept is trained."
 PHASES = {
+    "turn": "Waiting for a turn",
     "paint": "Painting pictures for the card",
     "login": "Asking the Hub who this token is",
     "upload": "Uploading",
@@ -288,7 +289,7 @@ class Share:
         return hub.checked_token(token or "")
 
     def _paint_card(self, folder: Path, tell: Tell, stop: threading.Event) -> None:
-        with self.studio.device():
+        with self.studio.turn(lambda ahead: tell(("turn", 0, 0)), stop.is_set):
             from trainer import showcase  # here, not above: it imports torch
 
             painting.free()

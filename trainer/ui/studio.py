@@ -3,24 +3,28 @@
 import errno
 import json
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from trainer.errors import TrainerError
+from trainer.errors import BusyError, TrainerError
 from trainer.jobs import Jobs
 from trainer.ui.access import Access, Visitor, on_zero_gpu
 from trainer.ui.catalogue import STABLE_DIFFUSION, Catalogue
+from trainer.ui.turns import Turns
 from trainer.workspace import Workspace, read_title
 
 logger = logging.getLogger(__name__)
 
-GPU = "gpu"  # the concurrency_id of everything that needs the device
+GPU = "gpu"  # the concurrency_id of everything that waits for a turn at the device
+MAX_WAITING = (
+    16  # each takes one of gradio's forty threads; whoever comes after them waits in gradio's own queue
+)
 NEW = "+new"  # no folder is called so
 NEW_TITLE = "A new concept"
 
@@ -33,6 +37,7 @@ class Studio:
     catalogue: Catalogue
     workspace: Workspace
     jobs: Jobs
+    turns: Turns = field(default_factory=Turns)
 
     def busy(self) -> str | None:
         """Why the device is taken, or None."""
@@ -41,6 +46,22 @@ class Studio:
     def device(self) -> AbstractContextManager[None]:
         """Hold the device for something short. Raises BusyError, saying why, where a training has it."""
         return self.jobs.device()
+
+    @contextmanager
+    def turn(
+        self, on_wait: Callable[[int], object], should_stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[None]:
+        """Hold the device once all who came before are done; meanwhile `on_wait` is told how many those are.
+
+        Raises BusyError where a training has it by then, or the wait was stopped.
+        """
+        with self.turns.taken() as ahead:
+            while before := ahead():
+                if should_stop():
+                    raise BusyError("Cancelled before its turn came.")
+                on_wait(before)
+            with self.device():
+                yield
 
     def resolution(self) -> int | None:
         """The side in px that the base was made for, where that is known without loading it."""

@@ -1,6 +1,7 @@
 """The Train tab: settings, what they will cost, and a job that goes on without the page."""
 
 import re
+import threading
 from collections.abc import Iterator
 from functools import lru_cache
 from html import escape
@@ -17,16 +18,19 @@ from trainer.errors import ConfigError, TrainerError
 from trainer.fields import extra
 from trainer.snapshots import PHASES, Snapshot
 from trainer.ui import draft, painting
+from trainer.ui.background import Rate, Tell, telling
 from trainer.ui.controls import control
 from trainer.ui.dataset import PRESS, brought
 from trainer.ui.draft import PHOTOS
 from trainer.ui.studio import NEW, Studio, endpoint, refused, words_for
 from trainer.ui.theme import empty, heading, notice, picture, progress, time_left
+from trainer.ui.turns import waiting
 from trainer.ui.watchers import SHORTEST, Watchers
 from trainer.workspace import read_title
 
 MAIN = {"max_train_steps": "Steps", "learning_rate": "Learning rate", "num_class_images": "Class images"}
 NO_PHOTOS = "Start comes on when there are photos: bring some on the Dataset tab."
+MEASURING = "Training a few steps to see"
 NOTHING_TO_TRAIN = "There is nothing to train yet: bring photos on the Dataset tab first."
 CLASS_SIDE = 128  # px of a class image on the page; there are hundreds
 # What the app decides: places on its own disk, and the prompts, which the Dataset tab asks for.
@@ -61,6 +65,7 @@ class Train:
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
         self.watchers = Watchers()
+        self.weighing: dict[str, threading.Event] = {}  # session -> ends its measurement
         self.machine: presets.Machine = presets.gpu() if studio.catalogue.any_base else "cpu"
 
     def build(self, current: gr.Dropdown) -> None:
@@ -124,7 +129,11 @@ class Train:
         for name, title in MAIN.items():
             add(name, label=title)
         self.cost = gr.HTML("", elem_id="cost", padding=False)
-        self.measure = gr.Button("How long will it take?", size="sm", elem_id="measure")
+        with gr.Row():
+            self.measure = gr.Button("How long will it take?", size="sm", elem_id="measure", scale=3)
+            self.enough = gr.Button(
+                "Cancel", size="sm", visible=False, elem_id="cancel-measure", scale=1, min_width=96
+            )
         with gr.Accordion("Advanced", open=False, elem_id="train-advanced"):
             for group, names in _groups().items():
                 with gr.Accordion(group.capitalize(), open=False):
@@ -149,10 +158,11 @@ class Train:
         self.measure.click(
             self.weigh,
             [self.current, self.preset, *settings],
-            [self.cost, self.measure],
+            [self.cost, self.measure, self.enough],
             show_progress="hidden",
             api_visibility="private",
         )
+        self.enough.click(self.stop_weighing, None, self.enough, **quiet)
         stale = [self.preset.input, self.current.change, *(each.input for each in settings)]  # type: ignore[attr-defined]
         gr.on(stale, None, None, self.cost, js="() => ''", api_visibility="private")
         self.current.input(lambda: gr.Accordion(open=False), None, self.classes, **quiet)
@@ -385,26 +395,56 @@ class Train:
         }
         return [values.get(each, usual.get(each)) for each in self.settings]
 
-    def weigh(self, request: gr.Request, name: str, preset: str, *values: Any) -> Iterator[tuple[Any, Any]]:
+    def weigh(self, request: gr.Request, name: str, preset: str, *values: Any) -> Iterator[tuple[Any, ...]]:
         """What the training will need, from a measurement on this machine."""
-        on, off = gr.Button(interactive=True), gr.Button("Measuring ...", interactive=False)
+        session = request.session_hash or ""
+        stop = self.weighing[session] = threading.Event()
+        on, hidden = gr.Button("How long will it take?", interactive=True), gr.Button(visible=False)
+        working = gr.Button("Measuring ...", interactive=False), gr.Button("Cancel", visible=True)
         try:
             folder = self._allowed(name, request)
             config = self.config(folder, self._given(preset, values), preset)
-            yield progress("Training a few steps to see", 0, 0, "on a processor this takes a minute"), off
-            with self.studio.device():
-                from trainer import memory  # here, not above: it imports torch
-
-                found = memory.estimate(config, self.studio.workspace.root)
-                if found is None:
-                    painting.free()  # as a training does before it begins
-                    found = memory.measure(config, self.studio.workspace.root)
+            going = telling(lambda tell, _: self._estimate(config, tell, stop))
+            yield progress(MEASURING, 0, 0), *working
+            while True:
+                try:
+                    yield next(going), *working
+                except StopIteration as end:
+                    found = end.value
+                    break
+            if found is None:
+                yield notice("Not measured: it was cancelled.", "info"), on, hidden
+                return
             lacking = found.lacking(folder)
             said = notice(found.sentence(), "good") + (notice(lacking) if lacking else "")
             said += "".join(notice(each, "info") for each in advice(config))
-            yield said, gr.Button("Measure again", interactive=True)
+            yield said, gr.Button("Measure again", interactive=True), hidden
         except Exception as error:  # whatever it was, the page must not be left waiting
-            yield notice(words_for(error), "error"), on
+            yield notice(words_for(error), "error"), on, hidden
+        finally:
+            stop.set()
+            self.weighing.pop(session, None)
+
+    def _estimate(self, config: TrainingConfig, tell: Tell, stop: threading.Event) -> Any:
+        from trainer import memory  # here, not above: it imports torch
+
+        root = self.studio.workspace.root
+        if (known := memory.estimate(config, root)) is not None:
+            return known
+        rate = Rate()
+
+        def on_progress(done: int, total: int) -> None:
+            tell(progress(MEASURING, done, total, rate.left(done, total)))
+
+        with self.studio.turn(lambda ahead: tell(waiting(ahead)), stop.is_set):
+            painting.free()  # as a training does before it begins
+            return memory.measure(config, root, on_progress, stop.is_set)
+
+    def stop_weighing(self, request: gr.Request) -> Any:
+        """Cancel this page's measurement."""
+        if stop := self.weighing.get(request.session_hash or ""):
+            stop.set()
+        return gr.Button("Stopping ...", interactive=False)
 
     def show_class_images(self, name: str, request: gr.Request) -> str:
         """What keeps the class, as far as it was made."""
