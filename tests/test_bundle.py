@@ -11,7 +11,7 @@ import torch
 from diffusers import DiffusionPipeline
 from test_hub import EVERY_PUSH, PIPELINE
 
-from trainer import bundle, concept
+from trainer import bundle, choice, concept
 from trainer.errors import ConceptError
 
 PASSED_ON = (EVERY_PUSH | PIPELINE) - {".gitattributes"}
@@ -62,6 +62,16 @@ def test_a_zip_goes_into_a_stream_in_small_pieces(full: Path, monkeypatch: pytes
         assert archive.testzip() is None
         names = {name.removeprefix("full/") for name in archive.namelist()}
     assert names == PASSED_ON | {f"instance_images/{index:03d}.png" for index in range(3)}
+
+
+def test_what_it_was_found_to_be_worth_is_passed_on(full: Path, tmp_path: Path) -> None:
+    judged = choice.Judged(1, 0.5, 0.4, None, ())
+    report = choice.Report(choice.Yardstick(0.6, 0.2, 0.4, None), "sks dog", ("in the snow",), (judged,))
+    (full / choice.FILE).write_text(report.text())
+    assert bundle.export_zip(full, tmp_path / "concept.zip")
+    with zipfile.ZipFile(tmp_path / "concept.zip") as archive:
+        assert archive.read(f"full/{choice.FILE}").decode() == report.text()
+        assert report.verdict in archive.read("full/README.md").decode()
 
 
 def test_a_stopped_zip_leaves_nothing(full: Path, tmp_path: Path) -> None:

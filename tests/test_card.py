@@ -10,7 +10,8 @@ from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 from PIL import Image
 
-from trainer import card, concept
+from trainer import card, choice, concept
+from trainer.choice import Judged, Report, Yardstick
 from trainer.config import training_config
 
 NASTY = [
@@ -180,3 +181,15 @@ def test_code_of_the_snippet_holds_the_prompt_as_data(tmp_path: Path) -> None:
         exec(source, {"calls": calls})
         assert calls[0].split() == [word for word in calls[0].split() if word]
         assert "\n" not in calls[0]
+
+
+def test_it_says_what_the_checkpoints_were_found_to_be_worth(tmp_path: Path) -> None:
+    judged = (Judged(100, 0.5, 0.36, 0.1, ()), Judged(200, 0.6, 0.1, None, (2,)))
+    report = Report(Yardstick(0.6, 0.2, 0.4, 0.5), "a photo of sks dog", ("in the snow",), judged)
+    assert "Did it learn" not in written(tmp_path)[1]
+    (tmp_path / choice.FILE).write_text(report.text())
+    _, text = written(tmp_path)
+    assert f"## Did it learn?\n\n{report.verdict}" in text
+    assert "| 100, kept | 75% | 90% | 0.10 |\n| 200 | 100% | 25% |  |" in text
+    (tmp_path / choice.FILE).write_text("{}")  # of another version
+    assert "Did it learn" not in written(tmp_path)[1]

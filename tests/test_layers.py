@@ -10,7 +10,7 @@ from trainer.config import Concept, GenerationConfig, TrainingConfig
 ROOT = Path(__file__).parent.parent
 # a module imports only from the rows above its own
 LAYERS = (
-    {"__init__", "errors", "loss", "grid", "refusals", "measures", "variety", "words", "crops"},
+    {"__init__", "errors", "loss", "grid", "refusals", "measures", "variety", "words", "crops", "choice"},
     {"fields", "optimizers", "verdicts", "pixels"},
     {"config", "gate"},
     {"flags", "photos", "models", "concept", "metadata", "faults", "presets"},
@@ -28,8 +28,8 @@ LAYERS = (
     },
     {"batches", "learner", "previews", "generation", "ladder", "bundle"},
     {"preparation", "evaluation", "showcase", "uploader", "hub", "identifier"},
-    {"objective", "memory"},
-    {"loop"},
+    {"objective", "exam"},
+    {"loop", "memory"},
     {"jobs"},
     {"__main__"},
 )
@@ -54,6 +54,7 @@ WITHOUT_TORCH = {
     "archives",
     "remedies",
     "concept",
+    "choice",
     "workspace",
     "snapshots",
     "presets",

@@ -77,6 +77,16 @@ def test_what_moves_an_estimate(asked: TrainingConfig) -> None:
     assert changed(asked).disk_bytes == whole.disk_bytes + 300  # replaced when the new one is whole
 
 
+def test_judging_takes_its_share(asked: TrainingConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory.exam, "SHARE", 100)
+    whole, judged = changed(asked), changed(asked, evaluation_encoder="a/clip")
+    # the base and four checkpoints, each of six images of eight steps, every one of two forwards
+    in_steps = 5 * 6 * 8 * 2 / (4 * 2 * asked.train_batch_size)
+    assert judged.seconds == pytest.approx(whole.seconds + in_steps * 0.25)
+    assert judged.disk_bytes == whole.disk_bytes + 1000  # the best beside the newest
+    assert changed(asked, evaluation_encoder="a/clip", keep="last") == whole
+
+
 @pytest.mark.parametrize(
     ("estimate", "sentence"),
     [

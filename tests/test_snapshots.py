@@ -172,3 +172,14 @@ def test_no_message_tells_where_things_lie(follower: Follower) -> None:
 def test_the_log_is_its_end(follower: Follower) -> None:
     shown = told(follower, *({"event": "log", "message": str(number)} for number in range(500)))
     assert shown.log == tuple(str(number) for number in range(300, 500))
+
+
+def test_what_was_judged_and_kept_is_told(follower: Follower) -> None:
+    judged = {"event": "evaluation", "step": 4, "subject": 0.5, "prompt": 0.4, "drift": 0.1, "balance": 0.678}
+    shown = told(follower, *run(step(4), judged))
+    assert shown.log[-1] == "Judged at step 4: balance 0.68" and shown.verdict == ""
+    end = {"event": "finished", "stopped": False, "step": 10, "published": True}
+    assert (
+        told(follower, end | {"kept": 4, "verdict": "Step 4 is kept."}, state=None).verdict
+        == "Step 4 is kept."
+    )

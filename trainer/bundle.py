@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import IO, Any
 
-from trainer import card, concept
+from trainer import card, choice, concept
 from trainer.config import training_config
 from trainer.errors import ConceptError
 
@@ -58,6 +58,8 @@ def staged(directory: Path, *, include_photos: bool = False) -> Iterator[Path]:
             _gather_weights(directory, files)
             _write_json(files / concept.SETTINGS_FILE, _without_places(settings))
             _gather_pictures(directory, files)
+            if choice.read(directory):
+                _link(directory / choice.FILE, files / choice.FILE)
             if include_photos:
                 _gather_photos(settings, files)
             if _state(directory) != before:

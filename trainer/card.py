@@ -13,7 +13,7 @@ from typing import Any, Literal, get_origin
 import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
-from trainer import concept, metadata
+from trainer import choice, concept, metadata
 from trainer.config import TrainingConfig, training_config
 from trainer.errors import ConfigError
 
@@ -88,6 +88,7 @@ def write(
         f"# {_heading(title) or name.split('/')[-1]}",
         *_introduction(config, subject),
         *_pictures(folder),
+        *_worth(folder),
         *_how_to_load(config, name, private),
         *_settings(config, settings),
         *_terms(folder, config, licence),
@@ -143,6 +144,24 @@ def _pictures(folder: Path) -> list[str]:
         f"![the base's pictures above the concept's]({SHOWCASE}/{GRID_FILE})",
         "The base and the concept, asked the same with the same seeds.",
     ]
+
+
+def _worth(folder: Path) -> list[str]:
+    """What its checkpoints were found to be worth, where they were judged."""
+    report = choice.read(folder)
+    if report is None:
+        return []
+    rows = ["| step | like the photos | follows prompts | class drift |", "|---|---|---|---|"]
+    for each in report.judged:
+        drift = "" if each.drift is None else f"{each.drift:.2f}"
+        mark = ", kept" if each.step == report.kept else ""
+        learnt, obeyed = each.learnt(report.yardstick), each.obeyed(report.yardstick)
+        rows.append(f"| {each.step}{mark} | {learnt:.0%} | {obeyed:.0%} | {drift} |")
+    what = (
+        "By a CLIP, on fixed prompts and seeds: how far from the base's likeness to the photos to their own, how much of the"
+        " base's agreement with prompts is left, and 1 - cosine between the class as the concept and as the base paints it."
+    )
+    return ["## Did it learn?", report.verdict, "\n".join(rows), what]
 
 
 def _how_to_load(config: TrainingConfig, name: str, private: bool) -> list[str]:

@@ -39,6 +39,8 @@ HARMLESS = {
     "checkpointing_steps",
     "checkpoints_total_limit",
     "log_interval",
+    "keep",
+    "evaluation_encoder",
     "sample_batch_size",
     "class_guidance_scale",
     "num_class_images",
@@ -52,8 +54,17 @@ HARMLESS = {
 }
 
 
-def save(directory: Path, step: int, write: Callable[[Path], None], *, limit: int | None = None) -> Path:
+def save(
+    directory: Path,
+    step: int,
+    write: Callable[[Path], None],
+    *,
+    limit: int | None = None,
+    spared: int | None = None,
+) -> Path:
     """Have `write` fill a side folder, then make it `directory/checkpoint-{step}` and prune to `limit` checkpoints.
+
+    The checkpoint of step `spared` is kept beyond that limit.
 
     Whatever `write` raises (a full disk) is passed on after the side folder is removed; older checkpoints stay.
     """
@@ -70,7 +81,8 @@ def save(directory: Path, step: int, write: Callable[[Path], None], *, limit: in
         remove(staged)
     if limit is not None:
         for old in checkpoints(directory)[limit:]:
-            remove(_out_of_sight(old))
+            if step_of(old) != spared:
+                remove(_out_of_sight(old))
     return final
 
 

@@ -272,6 +272,19 @@ class TrainingConfig(Settings):
         le=1000,
     )
 
+    keep: Literal["best", "last"] = field(
+        "best",
+        "evaluation",
+        "which checkpoint becomes the concept: the one judged best, or the last; the last where nothing can judge",
+    )
+    evaluation_encoder: str | None = field(
+        None,
+        "evaluation",
+        "CLIP that judges checkpoints, a folder or a name on the Hub; where not given the base's own, if it has a clip"
+        " folder",
+        min_length=1,
+    )
+
     output_dir: str = field("dreambooth-model", "output", "folder of the finished concept", min_length=1)
     checkpointing_steps: int = field(
         500, "output", "steps between checkpoints", unit="steps", ge=1, le=1_000_000

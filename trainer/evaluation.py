@@ -65,3 +65,24 @@ def prompt_fidelity(samples: Tensor, prompts: Tensor) -> float:
     """CLIP-T: mean cosine of each sample with its own prompt, both (N, D) of unit length."""
     assert samples.shape == prompts.shape
     return float((samples * prompts).sum(-1).mean())
+
+
+def language_drift(ours: Tensor, theirs: Tensor) -> float:
+    """How far what a neighbouring prompt gives has moved: 1 - mean cosine of the concept's image with the base's of the
+    same prompt and seed, both (N, D) of unit length."""
+    assert ours.shape == theirs.shape
+    return float(1 - (ours * theirs).sum(-1).mean())
+
+
+def diversity(samples: Tensor) -> float:
+    """1 - mean cosine of different samples, (N, D) of unit length, N at least 2; the paper's DIV has LPIPS in its place."""
+    return 1 - photo_to_photo(samples)
+
+
+def copied(samples: Tensor, photos: Tensor) -> list[int | None]:
+    """For each sample the photo that it repeats, by number, or None: it is nearer to it than any two photos are.
+
+    samples (N, D), photos (P, D), of unit length, P at least 2."""
+    closest = (photos @ photos.T).fill_diagonal_(-1).max()
+    likeness, nearest = (samples @ photos.T).max(dim=1)
+    return [int(photo) if like > closest else None for photo, like in zip(nearest, likeness, strict=True)]

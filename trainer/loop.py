@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing, nullcontext, suppress
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from torch import distributed as dist
 from trainer import (
     batches,
     checkpoint,
+    choice,
     concept,
     dataset,
+    exam,
     faults,
     finish,
     models,
@@ -208,6 +211,9 @@ class Run:
         self.previews = (
             Previews(config, pipeline, self.resolution) if self.main and config.validation_prompt else None
         )
+        if self.main and self.resumed is None:
+            exam.forget(self.directory)
+        self.exam = exam.begin(config, pipeline, self.resolution, self.log) if self.main else None
         self.objective = Objective(
             config,
             pipeline,
@@ -225,6 +231,7 @@ class Run:
         """What is trained and what trains it, from the checkpoint where there is one, spread over the processes."""
         config, accelerator = self.config, self.accelerator
         self.total: int = config.max_train_steps or self.objective.epoch_steps() * config.num_train_epochs
+        self.judged_steps = exam.planned(config, self.total, accelerator.num_processes) if self.exam else []
         unet, text_encoder = (
             self.pipeline.unet,
             self.pipeline.text_encoder if config.train_text_encoder else None,
@@ -248,13 +255,16 @@ class Run:
         self.prepared = [accelerator.prepare_model(module) for module in learner.modules]
 
     def train(self, board: Any) -> bool:
-        """Step until the end, or until asked to stop: then True, and a checkpoint is written."""
+        """Step until the end, or until the best is behind; or until asked to stop: then True, and a checkpoint is written."""
         self.phase("train", step=self.step, total=self.total)
         accelerator, scheduler = self.accelerator, self.learner.lr_scheduler
         self.reports = reports.Reports(
             self.events, board, self.device, lambda value: accelerator.reduce(value, "mean"), self.step
         )
-        while self.step < self.total:
+        if self.exam is not None and self.resumed is not None:
+            self.exam.resume(self.step)
+            self.judge()
+        while self.step < self.total and not self.is_past():
             self.train_step()
             self.step += 1
             stopped = self.asked_to_stop() and self.step < self.total
@@ -267,6 +277,7 @@ class Run:
             if stopped:
                 return True
             self.preview()
+            self.judge()
             self.reports.pause(time.perf_counter() - began)
         return False
 
@@ -291,12 +302,34 @@ class Run:
 
     def asked_to_stop(self) -> bool:
         """What the first process is told, for all of them."""
-        asked = self.main and self.should_stop()
+        return self.agreed(self.main and self.should_stop())
+
+    def agreed(self, by_the_first: bool) -> bool:
+        """The first process's answer, in all of them."""
         if self.gloo is None:
-            return asked
-        flag = torch.tensor([int(asked)])
+            return by_the_first
+        flag = torch.tensor([int(by_the_first)])
         dist.broadcast(flag, 0, group=self.gloo)
         return bool(flag.item())
+
+    def is_past(self) -> bool:
+        """Whether checkpoints have been getting worse for a while; asked of all processes where a step was judged."""
+        if self.config.keep == "last" or self.step % self.config.checkpointing_steps:
+            return False
+        report = self.exam.report if self.exam else None
+        past = self.agreed(report is not None and choice.is_past(report.judged, report.yardstick))
+        if past:
+            self.log(f"step {self.step} is well past the best: more steps would not help")
+        return past
+
+    def judge(self) -> None:
+        """Have the weights sit the exam where that is due, unless they have before a kill."""
+        if self.exam is None or self.step not in self.judged_steps:
+            return
+        if any(each.step == self.step for each in self.exam.judged):
+            return
+        found = self.exam.sit(self.learner.unet, self.learner.text_encoder, self.step)
+        self.events({"event": "evaluation", **asdict(found), "balance": found.balance(self.exam.yardstick)})
 
     def save_checkpoint(self) -> None:
         """Write checkpoint-{step}."""
@@ -311,7 +344,13 @@ class Run:
             self.learner.save(staged, more)
             checkpoint.write_run(staged, self.identity, self.objective.fingerprints)
 
-        path = checkpoint.save(self.directory, self.step, write, limit=self.config.checkpoints_total_limit)
+        path = checkpoint.save(
+            self.directory,
+            self.step,
+            write,
+            limit=self.config.checkpoints_total_limit,
+            spared=self.exam.report.kept if self.exam and self.exam.report else None,
+        )
         self.events({"event": "checkpoint", "step": self.step, "path": path.name})
 
     def preview(self) -> None:
@@ -335,6 +374,7 @@ class Run:
         if not self.main:
             return
         self.phase("save")
+        verdict = None if stopped else self.step_back()
         learner, lora = self.learner, self.learner.lora
         optimizers.restore_masters(learner.optimizer)
         # Only the trained modules are needed now: the optimizer makes room for what is loaded back.
@@ -360,4 +400,21 @@ class Run:
             published = False
         finally:
             concept.remove(self.directory / concept.STAGING)
-        self.events({"event": "finished", "stopped": stopped, "step": self.step, "published": published})
+        told = {"kept": self.kept, "verdict": verdict} if verdict else {}
+        self.events(
+            {"event": "finished", "stopped": stopped, "step": self.step, "published": published, **told}
+        )
+
+    def step_back(self) -> str | None:
+        """Go back to the weights of the checkpoint that was judged best; the verdict, None where none was judged."""
+        report = self.exam.report if self.exam else None
+        if report is None:
+            return None
+        self.kept = report.kept
+        path = self.directory / f"checkpoint-{self.kept}"
+        if self.kept != self.step:
+            if reason := checkpoint.fault(path):
+                self.log(f"{path.name} was judged best, but {reason}: the last step is kept")
+                return None
+            self.learner.load(path)
+        return report.verdict

@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 import torch
 from PIL import Image
 
-from trainer import concept, generation, photos, preparation
+from trainer import concept, exam, generation, photos, preparation
 from trainer.config import TrainingConfig
 from trainer.errors import OutOfMemoryError, TrainingError
 
@@ -156,6 +156,7 @@ def shortened(config: TrainingConfig, folder: Path) -> TrainingConfig:
         "validation_epochs": None,
         "validation_min_steps": 0,
         "num_validation_images": 1,
+        "keep": "last",
         "log_interval": 1,
         "report_to": "none",
         "output_dir": str(folder / "concept"),
@@ -272,19 +273,21 @@ def scaled(measured: Measurement, config: TrainingConfig, own: int, classes: int
     checkpoints = steps // config.checkpointing_steps
     every = config.validation_epochs * epoch if config.validation_epochs else config.validation_steps
     previews = steps // every * config.num_validation_images if config.validation_prompt else 0
+    judged = config.keep == "best" and exam.encoder_of(config) is not None
+    exams = (len(exam.planned(config, steps, 1)) + 1) * exam.cost(config, 1) if judged else 0.0
     seconds = (
         measured.load_seconds
         + missing * measured.class_image_seconds
         + (own + classes) * measured.encode_seconds
         + measured.build_seconds
-        + steps * measured.step_seconds
+        + (steps + exams) * measured.step_seconds
         + checkpoints * measured.checkpoint_seconds
         + previews * measured.preview_seconds
         + measured.finish_seconds
     )
     limit = config.checkpoints_total_limit
-    # one more than are kept: the oldest goes when the newest is whole
-    kept = checkpoints if limit is None else min(checkpoints, limit + 1)
+    # one more than are kept: the oldest goes when the newest is whole; and the best
+    kept = checkpoints if limit is None else min(checkpoints, limit + 1 + judged)
     # twice: a concept that is there already is replaced when the new one is whole
     disk = (
         kept * measured.checkpoint_bytes

@@ -75,8 +75,8 @@ REASONS = {
     "snr_gamma": "weighs easy and hard noise levels evenly: steadier in few steps (min-SNR)",
     "num_validation_images": "enough to see it come",
     "validation_steps": "half way and at the end",
-    "checkpointing_steps": "a kill costs half a run at most",
-    "checkpoints_total_limit": "the newest is enough to go on from",
+    "checkpointing_steps": "each is judged, and the best becomes the concept",
+    "checkpoints_total_limit": "the newest to go on from, beside the best",
 }
 
 
@@ -114,8 +114,9 @@ ON_GPU: dict[str, tuple[Any, str]] = {
     "mixed_precision": ("bf16", "half the memory and twice the speed, without loss scaling"),
     "lr_scheduler": ("constant", "few steps leave no time to warm up or decay"),
     "validation_steps": (100, "previews often enough to see where it is learnt and where it is overdone"),
-    "checkpointing_steps": (200, "a kill costs a quarter of a run at most"),
-    "checkpoints_total_limit": (2, "the newest two, to step back once"),
+    "checkpointing_steps": (100, "each is judged, and the best becomes the concept"),
+    "checkpoints_total_limit": (2, "the newest two, to step back once, beside the best"),
+    "evaluation_encoder": ("openai/clip-vit-base-patch32", "the CLIP that the paper's figures are by"),
 }
 PRIOR: dict[str, tuple[Any, str]] = {
     "with_prior_preservation": (True, "so that other things of its class stay what they are"),

@@ -41,6 +41,7 @@ class Snapshot:
     message: str = ""  # where it stands and what can be done, for the user
     changes: tuple[str, ...] = ()  # leaner settings tried, a sentence each
     checkpoint: int | None = None  # the step that can be gone on from
+    verdict: str = ""  # which checkpoint became the concept, and why, where they were judged
 
     @property
     def can_go_on(self) -> bool:
@@ -102,6 +103,8 @@ class Progress:
             case {"event": "checkpoint", "step": step}:
                 self.checkpoint = step
                 self.log.append(f"Checkpoint at step {step}")
+            case {"event": "evaluation", "step": step, "balance": balance}:
+                self.log.append(f"Judged at step {step}: balance {balance:.2f}")
             case {"event": "finished", "step": step}:
                 self.step, self.eta_seconds = step, None
                 self.log.append("Stopped" if event["stopped"] else "Finished")
@@ -213,6 +216,7 @@ def _snapshot(progress: Progress, state: State, place: int | None, failure: str 
         message=without_paths(progress.directory, failure or _message(progress, state, place)),
         changes=tuple(progress.changes),
         checkpoint=progress.checkpoint,
+        verdict=(progress.last or {}).get("verdict", ""),
     )
 
 

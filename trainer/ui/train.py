@@ -22,6 +22,7 @@ from trainer.ui.background import Rate, Tell, telling
 from trainer.ui.controls import control
 from trainer.ui.dataset import PRESS, brought
 from trainer.ui.draft import PHOTOS
+from trainer.ui.report import report_html
 from trainer.ui.studio import NEW, Studio, endpoint, refused, words_for
 from trainer.ui.theme import empty, heading, notice, picture, progress, time_left
 from trainer.ui.turns import waiting
@@ -102,6 +103,7 @@ class Train:
                     self.resume = gr.Button("Go on", visible=False, elem_id="resume", variant="primary")
                     self.use = gr.Button("Paint with it", visible=False, elem_id="use", variant="primary")
                     self.delete = gr.Button("Delete this concept", visible=False, elem_id="delete")
+                self.report = gr.HTML("", elem_id="report", padding=False)
                 self.previews = gr.HTML("", elem_id="previews", padding=False)
                 self.log = gr.HTML("", elem_id="log", padding=False)
                 with gr.Accordion("Class images", open=False) as self.classes:
@@ -174,7 +176,7 @@ class Train:
         """What `look` fills in."""
         return [
             self.seen, self.status, self.timer, self.subject, self.start, self.stop,
-            self.resume, self.use, self.delete, self.previews, self.log, self.kind,
+            self.resume, self.use, self.delete, self.report, self.previews, self.log, self.kind,
         ]  # fmt: skip
 
     # What is seen
@@ -214,7 +216,7 @@ class Train:
         if folder is None:
             hidden = [gr.Button(visible=False)] * 3
             off = gr.Button(interactive=False), gr.Button(visible=False)
-            return [None, self.nothing(), gr.Timer(active=False), "", *off, *hidden, "", "", gr.skip()]
+            return [None, self.nothing(), gr.Timer(active=False), "", *off, *hidden, "", "", "", gr.skip()]
         now = self.studio.jobs.snapshot(folder)
         going = now.state in ("queued", "running", "stopping")
         pause = self.watchers.pause(request.session_hash or "", going)
@@ -242,6 +244,7 @@ class Train:
             ),
             gr.Button(visible=usable),
             gr.Button(visible=not going),
+            report_html(folder),
             previews_html(now),
             log_html(now),
             draft.read(folder).kind,

@@ -1,0 +1,72 @@
+"""Which checkpoint is kept, against balances worked out by hand, and what is said of it."""
+
+from dataclasses import replace
+
+import pytest
+
+from trainer import choice
+from trainer.choice import Judged, Yardstick
+
+YARD = Yardstick(photo_to_photo=0.6, base_subject=0.2, base_prompt=0.4, drift_bound=0.5)
+
+
+def judged(step: int, subject: float, prompt: float, drift: float | None = 0.1, *copied: int) -> Judged:
+    return Judged(step, subject, prompt, drift, copied)
+
+
+def test_a_balance_is_the_harmonic_mean_of_two_shares() -> None:
+    half_learnt = judged(1, 0.4, 0.4)
+    assert (half_learnt.learnt(YARD), half_learnt.obeyed(YARD)) == pytest.approx((0.5, 1.0))
+    assert half_learnt.balance(YARD) == pytest.approx(2 / 3)
+    assert judged(1, 0.6, 0.1).balance(YARD) == pytest.approx(2 * 1 * 0.25 / 1.25)
+
+
+@pytest.mark.parametrize(("subject", "prompt"), [(0.1, 0.4), (0.2, 0.4), (0.9, -0.1), (0.9, 0.0)])
+def test_what_has_nothing_of_one_is_worth_nothing(subject: float, prompt: float) -> None:
+    assert judged(1, subject, prompt).balance(YARD) == 0
+
+
+def test_no_share_is_above_one_or_divided_by_nothing() -> None:
+    assert judged(1, 0.9, 0.9).balance(YARD) == 1
+    odd = replace(YARD, photo_to_photo=0.1, base_prompt=-0.2)
+    assert (judged(1, 0.5, 0.5).learnt(odd), judged(1, 0.5, 0.5).obeyed(odd)) == (0, 0)
+
+
+def test_the_best_balance_within_the_drift_bound_is_kept_the_earlier_of_equals() -> None:
+    steps = [judged(1, 0.3, 0.4), judged(2, 0.5, 0.36), judged(3, 0.5, 0.36), judged(4, 0.6, 0.4, 0.51)]
+    assert choice.best(steps, YARD).step == 2
+    assert choice.best(steps[::-1], YARD).step == 2
+    assert choice.best(steps, replace(YARD, drift_bound=None)).step == 4
+    everywhere = [judged(1, 0.3, 0.4, 0.7), judged(2, 0.5, 0.4, 0.6)]
+    assert choice.best(everywhere, YARD).step == 2
+
+
+@pytest.mark.parametrize(
+    ("later", "past"),
+    [
+        ([(0.5, 0.1)], False),  # one may be chance
+        ([(0.5, 0.1), (0.5, 0.1)], True),
+        ([(0.5, 0.1), (0.5, 0.39)], False),  # it came back
+        ([(0.5, 0.39), (0.5, 0.1), (0.3, 0.4)], True),
+    ],
+)
+def test_the_best_is_behind_when_two_running_are_well_below_it(
+    later: list[tuple[float, float]], past: bool
+) -> None:
+    steps = [judged(1, 0.5, 0.4), *(judged(2 + i, *figures) for i, figures in enumerate(later))]
+    assert choice.is_past(steps, YARD) is past
+
+
+def test_drift_alone_puts_the_best_behind() -> None:
+    assert choice.is_past([judged(1, 0.4, 0.4), judged(2, 0.5, 0.4, 0.6), judged(3, 0.5, 0.4, 0.7)], YARD)
+
+
+def test_the_verdict_says_what_was_kept_and_why() -> None:
+    steps = [judged(100, 0.5, 0.36), judged(200, 0.6, 0.1, 0.6, 2), judged(300, 0.6, 0.1, 0.6, 0, 2, 2)]
+    assert choice.verdict(steps, YARD) == (
+        "Step 100 is kept: it is 75% of the way from the base to the photos, and follows prompts 90% as well as the base."
+        " Its class has drifted at step 200 and 300. From step 200 on it repeats photo 3. More steps made it worse."
+    )
+    assert "drifted, as it has at every step" in choice.verdict(steps[1:], YARD)
+    once = [judged(100, 0.5, 0.36, 0.1, 1), judged(200, 0.5, 0.36)]
+    assert choice.verdict(once, YARD).endswith("as well as the base.")

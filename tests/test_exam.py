@@ -1,0 +1,158 @@
+"""Trainings that judge themselves, with a tiny CLIP: what is kept, when it ends, and that a resumed run finds the same."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from test_loop import Train, after, assert_same
+from test_loop import train as train  # a fixture
+from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProcessor, CLIPTokenizer
+
+from trainer import choice, exam
+from trainer.config import TrainingConfig, training_config
+
+JUDGED = {"checkpointing_steps": 1, "max_train_steps": 4, "learning_rate": 1e-2}
+
+
+@pytest.fixture(scope="session")
+def judge(sd1: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a CLIP of a few thousand weights."""
+    torch.manual_seed(1)
+    tokenizer = CLIPTokenizer.from_pretrained(sd1 / "tokenizer")
+    tower = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    text = tower | {
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": tokenizer.model_max_length,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    vision = tower | {"image_size": 16, "patch_size": 4}
+    folder = tmp_path_factory.mktemp("judge")
+    CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)).save_pretrained(folder)
+    images = CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
+    CLIPProcessor(images, tokenizer).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def thorough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So short a run has no time for it."""
+    monkeypatch.setattr(exam, "SHARE", 1000)
+    monkeypatch.setattr(exam, "STEPS", 2)
+
+
+def report(directory: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((directory / choice.FILE).read_text())
+    return found
+
+
+@pytest.mark.parametrize("changes", [{}, {"train_text_encoder": True}, {"method": "lora", "rank": 2}])
+def test_every_checkpoint_is_judged_and_the_best_becomes_the_concept(
+    train: Train, judge: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(choice, "best", lambda judged, by: judged[min(1, len(judged) - 1)])
+    monkeypatch.setattr(choice, "is_past", lambda judged, by: False)
+    trained = train(evaluation_encoder=str(judge), checkpoints_total_limit=1, **JUDGED, **changes)
+    told = trained.told("evaluation")
+    assert [each["step"] for each in told] == [1, 2, 3, 4]
+    found = report(trained.directory)
+    assert found["kept"] == 2 and [each["step"] for each in found["judged"]] == [1, 2, 3, 4]
+    assert len({each["subject"] for each in found["judged"]}) == 4  # other weights, other pictures
+    assert trained.events[-1]["kept"] == 2 and trained.events[-1]["verdict"] == found["verdict"]
+    assert len(list((trained.directory / choice.IMAGES).glob("000003-*.png"))) == 6
+    # the newest and the best are there, and what was published is the best
+    assert sorted(path.name for path in trained.directory.glob("checkpoint-*")) == [
+        "checkpoint-2",
+        "checkpoint-4",
+    ]
+    best = trained.directory / "checkpoint-2"
+    files = [
+        path.relative_to(best) for path in best.rglob("*.safetensors") if path.name != "state.safetensors"
+    ]
+    assert files
+    for file in files:
+        assert_same(load_file(trained.directory / file), load_file(best / file))
+
+
+def test_it_ends_when_the_best_is_behind(train: Train, judge: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "is_past", lambda judged, by: len(judged) == 2)
+    trained = train(evaluation_encoder=str(judge), **JUDGED)
+    assert [each["step"] for each in trained.told("evaluation")] == [1, 2]
+    assert trained.events[-1] | {"time": 0, "kept": 0, "verdict": ""} == {
+        "event": "finished", "stopped": False, "step": 2, "published": True, "time": 0, "kept": 0, "verdict": "",
+    }  # fmt: skip
+    assert any("well past the best" in each["message"] for each in trained.told("log"))
+
+
+def test_a_resumed_run_finds_the_same(train: Train, judge: Path) -> None:
+    whole = train("whole", evaluation_encoder=str(judge), **JUDGED)
+    train("parts", evaluation_encoder=str(judge), should_stop=after(2), **JUDGED)
+    # killed between the checkpoint and its figures
+    kept = report(whole.directory.with_name("parts"))
+    kept["judged"] = [each for each in kept["judged"] if each["step"] < 2]
+    (whole.directory.with_name("parts") / choice.FILE).write_text(json.dumps(kept))
+    parts = train("parts", evaluation_encoder=str(judge), resume_from_checkpoint="latest", **JUDGED)
+    assert report(parts.directory) == report(whole.directory)
+    assert_same(parts.weights(), whole.weights())
+
+
+def test_a_new_run_is_judged_anew(train: Train, judge: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "is_past", lambda judged, by: False)
+    train(evaluation_encoder=str(judge), should_stop=after(2), **JUDGED)
+    trained = train(evaluation_encoder=str(judge), **JUDGED | {"seed": 3})
+    assert [each["step"] for each in report(trained.directory)["judged"]] == [1, 2, 3, 4]
+    assert [each["step"] for each in trained.told("evaluation")] == [1, 2, 3, 4]
+
+
+def test_the_last_is_kept_where_that_is_asked_or_nobody_can_judge(
+    train: Train, judge: Path, sd1: Path, tmp_path: Path
+) -> None:
+    for name, changes in (
+        ("asked", {"keep": "last", "evaluation_encoder": str(judge)}),
+        ("none", {}),
+        ("gone", {"evaluation_encoder": str(tmp_path / "nowhere")}),
+    ):
+        trained = train(name, **JUDGED | changes)
+        assert trained.told("evaluation") == [] and not (trained.directory / choice.FILE).exists()
+        assert "kept" not in trained.events[-1]
+        said = [each["message"] for each in trained.told("log") if "unjudged" in each["message"]]
+        assert len(said) == (name == "gone")
+    # a base's own judge is found
+    base = tmp_path / "base"
+    shutil.copytree(sd1, base)
+    shutil.copytree(judge, base / "clip")
+    trained = train("own", pretrained_model_name_or_path=str(base), **JUDGED)
+    assert len(trained.told("evaluation")) == 4
+
+
+def config(**changes: Any) -> TrainingConfig:
+    values: dict[str, Any] = {
+        "instance_data_dir": "photos",
+        "instance_prompt": "a photo of sks dog",
+        "class_prompt": "a photo of a dog",
+        "with_prior_preservation": True,
+        "train_batch_size": 1,
+        "checkpointing_steps": 100,
+    }
+    return training_config(**values | changes)
+
+
+def test_no_more_is_judged_than_its_share_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exam, "SHARE", 0.15)
+    monkeypatch.setattr(exam, "STEPS", 8)
+    assert exam.planned(config(), 500, 1) == [100, 200, 300, 400, 500]
+    assert exam.planned(config(), 450, 1) == [100, 300, 400, 450]
+    assert exam.planned(config(), 60, 1) == []
+    for steps in (100, 250, 500, 2000):
+        plan = exam.planned(config(checkpointing_steps=20), steps, 1)
+        # six images of eight steps, each twice for guidance; training takes four forwards for each of two examples
+        assert (len(plan) + 1) * 6 * 8 * 2 <= 0.15 * steps * 4 * 2 or not plan
+        assert plan == sorted(set(plan)) and (not plan or plan[-1] == steps)
+        assert all(step % 20 == 0 or step == steps for step in plan)
+    twice = exam.planned(config(checkpointing_steps=20), 500, 2)
+    assert len(twice) > len(exam.planned(config(checkpointing_steps=20), 500, 1))

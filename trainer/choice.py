@@ -1,0 +1,146 @@
+"""Which checkpoint to keep: the best balance of subject and prompt, as long as the class stays what it was.
+
+Each is judged on the same prompts and seeds, against the same yardstick: the photos, and what the base makes of them.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+FILE = "evaluation.json"
+IMAGES = "evaluation"  # the folder of what was judged, STEP-INDEX.png, in the order of the places, then of the class
+
+FALL = 0.9  # of the best balance; below it twice running, the best is behind
+PATIENCE = 2
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """What every checkpoint is measured against; cosines."""
+
+    photo_to_photo: float  # the likeness of the photos among themselves
+    base_subject: float  # the likeness of the base's samples to the photos
+    base_prompt: float  # how well the base's samples agree with the prompts
+    drift_bound: (
+        float | None
+    )  # how much the base's own samples of the class differ from seed to seed; None without a class
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One checkpoint's figures; cosines, `drift` is 1 - cosine."""
+
+    step: int
+    subject: float
+    prompt: float
+    drift: float | None
+    copied: tuple[int, ...]  # numbers of the photos that samples repeat
+
+    def learnt(self, by: Yardstick) -> float:
+        """How far it is from the base's likeness to the photos' own, 0 to 1."""
+        way = by.photo_to_photo - by.base_subject
+        return min(1.0, max(0.0, (self.subject - by.base_subject) / way)) if way > 0 else 0.0
+
+    def obeyed(self, by: Yardstick) -> float:
+        """How much of the base's agreement with the prompts is left, 0 to 1."""
+        return min(1.0, max(0.0, self.prompt / by.base_prompt)) if by.base_prompt > 0 else 0.0
+
+    def balance(self, by: Yardstick) -> float:
+        """The harmonic mean of both: neither can be bought with the other (van Rijsbergen's F, 1979)."""
+        learnt, obeyed = self.learnt(by), self.obeyed(by)
+        return 2 * learnt * obeyed / (learnt + obeyed) if learnt + obeyed else 0.0
+
+    def within(self, by: Yardstick) -> bool:
+        """Whether its class has moved less than another seed would have moved it."""
+        return self.drift is None or by.drift_bound is None or self.drift <= by.drift_bound
+
+
+@dataclass(frozen=True)
+class Report:
+    """What evaluation.json holds."""
+
+    yardstick: Yardstick
+    subject: str  # the instance prompt
+    places: tuple[str, ...]  # where it was asked for
+    judged: tuple[Judged, ...]  # at least one
+
+    @property
+    def kept(self) -> int:
+        """The step to keep."""
+        return best(self.judged, self.yardstick).step
+
+    @property
+    def verdict(self) -> str:
+        return verdict(self.judged, self.yardstick)
+
+    def text(self) -> str:
+        """For FILE: for the page, the card and a resumption."""
+        return json.dumps(asdict(self) | {"kept": self.kept, "verdict": self.verdict}, indent=1)
+
+
+def read(directory: Path) -> Report | None:
+    """A concept's report; None where there is none, or it is of another version."""
+    try:
+        found: dict[str, Any] = json.loads((directory / FILE).read_text(encoding="utf-8"))
+        judged = (Judged(**{**each, "copied": tuple(each["copied"])}) for each in found["judged"])
+        return Report(
+            Yardstick(**found["yardstick"]), found["subject"], tuple(found["places"]), tuple(judged)
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def best(judged: Sequence[Judged], by: Yardstick) -> Judged:
+    """The one to keep: best balanced of those within the drift bound; where none is, the one that drifted least."""
+    within = [each for each in judged if each.within(by)]
+    if within:
+        return max(within, key=lambda each: (each.balance(by), -each.step))
+    return min(judged, key=lambda each: (each.drift or 0.0, each.step))
+
+
+def is_past(judged: Sequence[Judged], by: Yardstick) -> bool:
+    """Whether the best is clearly behind: the last two are both well below it, or outside the drift bound."""
+    kept = best(judged, by)
+    later = [each for each in judged if each.step > kept.step][-PATIENCE:]
+    low = FALL * kept.balance(by)
+    return len(later) == PATIENCE and all(each.balance(by) < low or not each.within(by) for each in later)
+
+
+def verdict(judged: Sequence[Judged], by: Yardstick) -> str:
+    """What was kept and why, in plain words."""
+    kept = best(judged, by)
+    said = [
+        f"Step {kept.step} is kept: it is {kept.learnt(by):.0%} of the way from the base to the photos, and follows"
+        f" prompts {kept.obeyed(by):.0%} as well as the base."
+    ]
+    if not any(each.within(by) for each in judged):
+        said.append("Its class has drifted, as it has at every step: use prior preservation, or fewer steps.")
+    elif drifted := [each.step for each in judged if not each.within(by)]:
+        said.append(f"Its class has drifted at step {_listed(drifted)}.")
+    if repeats := _repeats(judged):
+        step, photo = repeats
+        said.append(f"From step {step} on it repeats photo {photo + 1}.")
+    if is_past(judged, by):
+        said.append("More steps made it worse.")
+    return " ".join(said)
+
+
+def _repeats(judged: Sequence[Judged]) -> tuple[int, int] | None:
+    """(step, photo): since when samples of every checkpoint repeat photos, and which the last repeats most."""
+    ordered = sorted(judged, key=lambda each: each.step)
+    since = None
+    for each in reversed(ordered):
+        if not each.copied:
+            break
+        since = each.step
+    if since is None:
+        return None
+    last = ordered[-1].copied
+    return since, max(sorted(set(last)), key=last.count)
+
+
+def _listed(steps: Sequence[int]) -> str:
+    *first, last = map(str, steps)
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,0 +1,165 @@
+"""Judging checkpoints while training: fixed prompts and seeds, painted with the weights as they are, compared by a CLIP."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from diffusers import StableDiffusionPipeline
+from PIL import Image
+from torch import Tensor, nn
+
+from trainer import choice, concept, evaluation, photos
+from trainer.choice import Judged, Report, Yardstick
+from trainer.config import TrainingConfig
+from trainer.errors import ModelError
+from trainer.previews import Painter
+
+# Of the paper's prompts for objects (section 4.1): places far from each other, and from where people take photos.
+PLACES = (
+    "in the snow",
+    "in the jungle",
+    "floating on top of water",
+    "with the Eiffel Tower in the background",
+)
+CLASS_SEEDS = 2  # images of the class alone, by which drift is told
+YARD_SEEDS = 4  # as many of the base's, by which it is told how much another seed changes
+STEPS = 8  # denoising steps: enough to tell one checkpoint from another, not to be shown
+SHARE = 0.15  # of a run, at most, is spent on judging
+EXAMPLE_COST = 4  # of training on one example, in forward passes: forward, backward (two), all the rest
+
+
+def encoder_of(config: TrainingConfig) -> str | None:
+    """The CLIP that judges: as configured, or the base's own; None where there is neither."""
+    own = Path(config.pretrained_model_name_or_path) / "clip"
+    return config.evaluation_encoder or (str(own) if own.is_dir() else None)
+
+
+def cost(config: TrainingConfig, processes: int) -> float:
+    """Of one exam, in training steps, counted in forward passes: guidance takes two for each denoising step."""
+    examples = config.train_batch_size * config.gradient_accumulation_steps * processes
+    step = EXAMPLE_COST * examples * (1 + config.with_prior_preservation)
+    images = len(PLACES) + (CLASS_SEEDS if config.concepts[0].class_prompt else 0)
+    return 2 * STEPS * images / step
+
+
+def planned(config: TrainingConfig, total: int, processes: int) -> list[int]:
+    """The steps that are judged: of the checkpoints and the end as many as SHARE allows, the later ones rather.
+
+    Counted without a clock, so that a run that was resumed judges the same steps."""
+    steps = sorted({*range(config.checkpointing_steps, total, config.checkpointing_steps), total})
+    exams = int(SHARE * total / cost(config, processes)) - 1  # the base's is one too
+    if exams >= len(steps):
+        return steps
+    if exams < 1:
+        return []
+    stride = len(steps) / exams
+    return [steps[len(steps) - 1 - round(index * stride)] for index in reversed(range(exams))]
+
+
+def begin(
+    config: TrainingConfig, pipeline: StableDiffusionPipeline, resolution: int, log: Callable[[str], None]
+) -> "Exam | None":
+    """An exam, the base having sat it; None where nothing is judged, which is logged where it was meant to be."""
+    name = encoder_of(config)
+    if config.keep == "last" or name is None:
+        return None
+    taken = photos.list_photos(config.concepts[0].instance_data_dir)
+    if len(config.concepts) > 1 or len(taken) < 2:
+        log("the last step is kept, unjudged: that takes one subject and at least two photos of it")
+        return None
+    try:
+        judge = evaluation.load_judge(name)
+    except ModelError as error:
+        log(f"the last step is kept, unjudged: {error}")
+        return None
+    return Exam(config, pipeline, resolution, judge, [photos.open_photo(path) for path in taken])
+
+
+def forget(directory: Path) -> None:
+    """Remove what an earlier training was found to be worth."""
+    (directory / choice.FILE).unlink(missing_ok=True)
+    concept.remove(directory / choice.IMAGES)
+
+
+class Exam:
+    """What every checkpoint is asked, what the base answered, and what each was found to be worth."""
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        pipeline: StableDiffusionPipeline,
+        resolution: int,
+        judge: evaluation.Judge,
+        taken: list[Image.Image],
+    ) -> None:
+        self.judge, self.directory = judge, Path(config.output_dir)
+        self.subject, kind = config.concepts[0].instance_prompt, config.concepts[0].class_prompt
+        # CLIP knows no identifier; where the class was not told either, it has to read past one
+        self.texts = judge.embed_texts([f"{kind or self.subject} {place}" for place in PLACES])
+        self.photos = judge.embed_images(taken)
+        self.seeds = [config.seed + index for index in range(max(len(PLACES), YARD_SEEDS))]
+        of_base = [f"{kind or self.subject} {place}" for place in PLACES]
+        asked = [f"{self.subject} {place}" for place in PLACES]
+
+        def painter(prompts: list[str], *, train_text_encoder: bool) -> Painter:
+            return Painter(
+                pipeline,
+                resolution,
+                prompts,
+                train_text_encoder=train_text_encoder,
+                guidance_scale=config.validation_guidance_scale,
+                num_inference_steps=STEPS,
+            )
+
+        self.by_class = bool(kind)
+        yard = painter(of_base + [kind] * YARD_SEEDS if kind else of_base, train_text_encoder=False)
+        self.painter = painter(
+            asked + [kind] * CLASS_SEEDS if kind else asked, train_text_encoder=config.train_text_encoder
+        )
+        base = judge.embed_images(yard.paint(pipeline.unet, None, self._seeds(YARD_SEEDS)))
+        places, self.base_class = base[: len(PLACES)], base[len(PLACES) :]
+        self.yardstick = Yardstick(
+            photo_to_photo=evaluation.photo_to_photo(self.photos),
+            base_subject=evaluation.subject_fidelity(places, self.photos),
+            base_prompt=evaluation.prompt_fidelity(places, self.texts),
+            drift_bound=evaluation.diversity(self.base_class) if kind else None,
+        )
+        self.judged: list[Judged] = []
+
+    def _seeds(self, of_class: int) -> list[int]:
+        return self.seeds[: len(PLACES)] + (self.seeds[:of_class] if self.by_class else [])
+
+    def resume(self, step: int) -> None:
+        """Take up what was found of steps up to this one, where the same was asked of the same."""
+        known = choice.read(self.directory)
+        if known and (known.yardstick, known.subject, known.places) == (self.yardstick, self.subject, PLACES):
+            self.judged = [each for each in known.judged if each.step <= step]
+
+    @property
+    def report(self) -> Report | None:
+        """What was found so far; None before anything was judged."""
+        return Report(self.yardstick, self.subject, PLACES, tuple(self.judged)) if self.judged else None
+
+    def sit(self, unet: nn.Module, text_encoder: nn.Module | None, step: int) -> Judged:
+        """Judge the weights as they are; the images and the figures are written."""
+        images = self.painter.paint(unet, text_encoder, self._seeds(CLASS_SEEDS))
+        folder = self.directory / choice.IMAGES
+        folder.mkdir(exist_ok=True)
+        for index, image in enumerate(images):
+            image.save(folder / f"{step:06d}-{index}.png")
+        seen = self.judge.embed_images(images)
+        self.judged.append(self._figures(seen, step))
+        report = Report(self.yardstick, self.subject, PLACES, tuple(self.judged))
+        concept.replace_text(self.directory / choice.FILE, report.text())
+        return self.judged[-1]
+
+    def _figures(self, seen: Tensor, step: int) -> Judged:
+        samples, of_class = seen[: len(PLACES)], seen[len(PLACES) :]
+        drift = evaluation.language_drift(of_class, self.base_class[:CLASS_SEEDS]) if self.by_class else None
+        repeated = (photo for photo in evaluation.copied(samples, self.photos) if photo is not None)
+        return Judged(
+            step=step,
+            subject=evaluation.subject_fidelity(samples, self.photos),
+            prompt=evaluation.prompt_fidelity(samples, self.texts),
+            drift=drift,
+            copied=tuple(repeated),
+        )
