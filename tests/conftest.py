@@ -22,7 +22,15 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from PIL import Image, ImageDraw
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import (
+    CLIPConfig,
+    CLIPImageProcessorPil,
+    CLIPModel,
+    CLIPProcessor,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTokenizer,
+)
 
 torch.set_num_threads(1)
 gc.collect()
@@ -128,6 +136,27 @@ def sd1(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sd2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the tiny SD2-like base (v_prediction, 32 px). Do not write into it."""
     return build_pipeline(tmp_path_factory.mktemp("sd2"), v_prediction=True)
+
+
+@pytest.fixture(scope="session")
+def judge(sd1: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a CLIP of a few thousand weights."""
+    torch.manual_seed(1)
+    tokenizer = CLIPTokenizer.from_pretrained(sd1 / "tokenizer")
+    tower = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    text = tower | {
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": tokenizer.model_max_length,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    vision = tower | {"image_size": 16, "patch_size": 4}
+    folder = tmp_path_factory.mktemp("judge")
+    CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)).save_pretrained(folder)
+    images = CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
+    CLIPProcessor(images, tokenizer).save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import time
 import urllib.error
 import urllib.request
@@ -42,11 +43,14 @@ def hub() -> Iterator[HubServer]:
 
 
 @pytest.fixture(scope="module")
-def app(sd1: Path, hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """The app on one's own machine, with a tiny base, and a Hub on loopback."""
+def app(sd1: Path, judge: Path, hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """The app on one's own machine, with a tiny base that has a judge of its own, and a Hub on loopback."""
     root = tmp_path_factory.mktemp("studio") / "root"
+    base = tmp_path_factory.mktemp("judged") / "pipeline"
+    shutil.copytree(sd1, base)
+    shutil.copytree(judge, base / "clip")
     hub_at = {"HF_ENDPOINT": hub.endpoint, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0"}
-    with running(root, sd1, HF_HOME=str(root) + ".home", **hub_at) as started:
+    with running(root, base, HF_HOME=str(root) + ".home", **hub_at) as started:
         yield started
 
 
@@ -144,6 +148,10 @@ def test_the_whole_way_in_a_browser(app: App, browser: Browser, hub: HubServer, 
         expect(page.locator("#status .job h2")).to_have_text(re.compile("Training|Finished"))
         page.wait_for_function("document.querySelector('#status .job h2')?.innerText === 'Finished'")
         expect(page.locator("#status .plot")).to_be_visible()
+        expect(page.locator("#report h3")).to_have_text("Did it learn?")
+        expect(page.locator("#report p")).to_contain_text(" is kept: it is ")
+        expect(page.locator("#report .kept strong")).to_have_text("kept")
+        assert page.locator("#report tbody tr").count() * 4 == page.locator("#report td img").count() > 0
         page.locator("#use").click()
 
         page.locator("#generate-num_samples input[type=number]").fill("1")
@@ -166,6 +174,7 @@ def test_the_whole_way_in_a_browser(app: App, browser: Browser, hub: HubServer, 
         tab(page, "Share")
         expect(page.locator("#share-stage")).to_contain_text("It is on the Hub")
     assert hub.repos["me/bear"].private
+    assert b"## Did it learn?" in hub.repos["me/bear"].files["README.md"]
     assert same_pictures(hub, "me/bear", tmp_path / "pulled", tmp_path / "ours.png")
     assert nowhere(TOKEN, app)
 

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from trainer import evaluation
-from trainer.errors import ModelError
+from trainer import evaluation, generation
+from trainer.config import GenerationConfig
+from trainer.errors import ModelError, PhotoError
 
 EAST, NORTH, WEST = torch.eye(3)[0], torch.eye(3)[1], -torch.eye(3)[0]
 
@@ -51,3 +54,59 @@ def test_a_sample_repeats_a_photo_when_it_is_nearer_to_it_than_any_two_photos_ar
         torch.nn.functional.normalize(WEST + share * torch.eye(3)[2], dim=0) for share in (0.9, 1.1)
     )
     assert evaluation.copied(torch.stack([EAST, near, less, -NORTH]), photos) == [0, 2, None, None]
+
+
+def picture(colour: str) -> Image.Image:
+    return Image.new("RGB", (16, 16), colour)
+
+
+def test_a_concept_s_figures_are_of_its_samples(judge: Path) -> None:
+    clip = evaluation.load_judge(str(judge))
+    photos, texts = [picture("red"), picture("orange")], ["photo of dog", "dog"]
+    painted = evaluation.Painted(
+        base=[picture("blue"), picture("green")],
+        concept=[picture("red"), picture("green")],
+        base_class=[picture("blue"), picture("black")],
+        concept_class=[picture("blue"), picture("white")],
+    )
+    found = evaluation.evaluate(painted, photos, texts, clip)
+    of_photos, of_texts = clip.embed_images(photos), clip.embed_texts(texts)
+    seen = {
+        name: clip.embed_images([picture(name)])[0] for name in ("red", "blue", "green", "black", "white")
+    }
+    assert found.photo_to_photo == pytest.approx(float(of_photos[0] @ of_photos[1]), abs=1e-5)
+    assert found.subject == pytest.approx(
+        float((torch.stack([seen["red"], seen["green"]]) @ of_photos.T).mean()), abs=1e-5
+    )
+    assert found.prompt == pytest.approx(
+        float(seen["red"] @ of_texts[0] + seen["green"] @ of_texts[1]) / 2, abs=1e-5
+    )
+    assert found.drift == pytest.approx(float(1 - (1 + seen["white"] @ seen["black"]) / 2), abs=1e-5)
+    assert found.diversity == pytest.approx(float(1 - seen["blue"] @ seen["white"]), abs=1e-5)
+    assert found.preservation == pytest.approx(
+        float((torch.stack([seen["blue"], seen["white"]]) @ of_photos.T).mean()), abs=1e-5
+    )
+    assert found.copied[0] == 0  # it is the photo
+    without = evaluation.evaluate(
+        evaluation.Painted(painted.base, painted.concept, [], []), photos, texts, clip
+    )
+    assert (without.drift, without.preservation, without.diversity) == (None, None, None)
+    with pytest.raises(PhotoError, match="at least two"):
+        evaluation.evaluate(painted, photos[:1], texts, clip)
+
+
+def test_base_and_concept_are_asked_the_same_at_the_same_seeds(full: Path) -> None:
+    told: list[tuple[int, int]] = []
+    painted = evaluation.paint(
+        full, ["in the snow", "on the beach"], num_samples=2, on_step=lambda *d: told.append(d)
+    )
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)] and painted.base_class == []
+    base, ours = generation.load_base(full), generation.load_concept(full)
+    # its class was not told, so the base is asked the same; the third image is the second place's first
+    asked = GenerationConfig(
+        concept="x", prompt="a photo of sks dog on the beach", num_samples=1, seed=2, guidance_scale=7.5
+    )
+    for pipeline, images in ((base, painted.base), (ours, painted.concept)):
+        assert len(images) == 4
+        alone = np.asarray(generation.generate(pipeline, asked)[0]).astype(int)
+        assert np.abs(alone - np.asarray(images[2]).astype(int)).max() <= 1

@@ -6,37 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from safetensors.torch import load_file
 from test_loop import Train, after, assert_same
 from test_loop import train as train  # a fixture
-from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProcessor, CLIPTokenizer
 
 from trainer import choice, exam
 from trainer.config import TrainingConfig, training_config
 
 JUDGED = {"checkpointing_steps": 1, "max_train_steps": 4, "learning_rate": 1e-2}
-
-
-@pytest.fixture(scope="session")
-def judge(sd1: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a CLIP of a few thousand weights."""
-    torch.manual_seed(1)
-    tokenizer = CLIPTokenizer.from_pretrained(sd1 / "tokenizer")
-    tower = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    text = tower | {
-        "vocab_size": len(tokenizer),
-        "max_position_embeddings": tokenizer.model_max_length,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
-    vision = tower | {"image_size": 16, "patch_size": 4}
-    folder = tmp_path_factory.mktemp("judge")
-    CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)).save_pretrained(folder)
-    images = CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
-    CLIPProcessor(images, tokenizer).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(autouse=True)

@@ -399,3 +399,19 @@ def test_train_then_generate_for_real(
     assert [Image.open(file).size for file in files] == [(16, 16), (16, 16)]
     first, second = (Image.open(file).tobytes() for file in files)
     assert first != second
+
+
+def test_evaluate_prints_a_concept_s_figures(
+    full: Path, judge: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    concept = ["evaluate", "--concept", str(full)]
+    assert main([*concept, "--num_samples", "0"]) == 2
+    assert "--num_samples: '0' is refused; it takes a whole number, from 1" in capsys.readouterr().err
+    assert main(concept) == 2
+    assert "--encoder: required: this base has no CLIP" in capsys.readouterr().err
+    assert main([*concept, "--encoder", str(full)]) == 1
+    assert "no CLIP can be loaded from there" in capsys.readouterr().err
+    assert main([*concept, "--encoder", str(judge), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["copied"]) == 20 and -1 <= found["subject"] <= 1 and found["drift"] is None
+    assert found["subject"] != found["base_subject"]

@@ -1,4 +1,4 @@
-"""`python -m trainer train | generate | check | push`, and the same under `accelerate launch -m trainer`."""
+"""`python -m trainer train | generate | evaluate | check | push`, and the same under `accelerate launch -m trainer`."""
 
 import json
 import logging
@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
@@ -17,10 +18,11 @@ from trainer.config import advice, check_instance_data, generation_config, train
 from trainer.errors import ConfigError, HubError, RepositoryExistsError, TrainerError
 from trainer.fields import did_you_mean
 
-USAGE = """usage: python -m trainer train|generate|check|push ...
+USAGE = """usage: python -m trainer train|generate|evaluate|check|push ...
 
   train      teach the base model a subject from a handful of photos
   generate   draw images of a concept
+  evaluate   how well a concept knows its subject, and still listens
   check      one verdict for each photo of a folder
   push       put a finished concept on the Hugging Face Hub
 
@@ -40,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands: dict[str, Callable[[Sequence[str]], int]] = {
         "train": train,
         "generate": generate,
+        "evaluate": evaluate,
         "check": check,
         "push": push,
     }
@@ -77,6 +80,8 @@ def train(argv: Sequence[str]) -> int:
             )
         return 128 + number
     if is_main_process:
+        if progress.verdict:
+            print(progress.verdict)
         print(f"the concept is in {directory}")
     return 0
 
@@ -97,6 +102,33 @@ def generate(argv: Sequence[str]) -> int:
         images = generation.generate(pipeline, config, on_step=on_step)
     for path in generation.save_images(images, config, Path(config.output_dir)):
         print(path)
+    return 0
+
+
+def evaluate(argv: Sequence[str]) -> int:
+    """Prints a concept's figures beside its base's."""
+    arguments = flags.evaluate_parser().parse(argv)
+
+    from trainer import evaluation, exam  # here, not above: torch takes seconds, and --help should not
+
+    encoder = arguments.encoder or exam.encoder_of(evaluation.load_settings(arguments.concept))
+    if encoder is None:
+        raise ConfigError("--encoder: required: this base has no CLIP of its own to compare with")
+    with tqdm(unit="prompt", dynamic_ncols=True, disable=None, leave=False) as bar:
+
+        def on_step(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        found, _ = evaluation.evaluate_concept(
+            arguments.concept,
+            encoder,
+            num_samples=arguments.num_samples,
+            seed=arguments.seed,
+            guidance_scale=arguments.guidance_scale,
+            on_step=on_step,
+        )
+    print(json.dumps(asdict(found), indent=1) if arguments.json else "\n".join(found.lines()))
     return 0
 
 
@@ -202,6 +234,7 @@ class Progress:
 
     def __init__(self) -> None:
         self.finished = False
+        self.verdict = ""  # which checkpoint was kept, and why, where they were judged
         self._phase = ""
         self._bar: tqdm[NoReturn] | None = None
 
@@ -229,10 +262,13 @@ class Progress:
                 self._say(phase)
             case {"event": "sample" | "checkpoint" as kind, "path": path}:
                 self._say(f"{kind}: {path}")
+            case {"event": "evaluation", "step": step, "balance": balance}:
+                self._say(f"judged at step {step}: balance {balance:.2f}")
             case {"event": "log", "message": message}:
                 self._say(message)
             case {"event": "finished"}:
                 self.finished = not event.get("stopped", False)
+                self.verdict = event.get("verdict", "")
 
     def _show(self, phase: str, done: int, total: int) -> "tqdm[NoReturn]":
         """Move the phase's bar. A new one starts where it stands, so that a resumed run's rate counts its own steps."""

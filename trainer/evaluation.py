@@ -3,8 +3,10 @@
 The encoder is a CLIP, named or a folder: the embedded base's own judge (examples/toybox/clip), or OpenAI's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -12,7 +14,34 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPModel, CLIPProcessor
 
-from trainer.errors import ModelError
+from trainer import concept, generation, photos, sampling
+from trainer.config import GenerationConfig, TrainingConfig, training_config
+from trainer.errors import ModelError, PhotoError
+
+OnStep = Callable[[int, int], None]
+# Of the paper's prompts for objects (section 4.1 and its supplement).
+PLACES = (
+    "in the jungle",
+    "in the snow",
+    "on the beach",
+    "on a cobblestone street",
+    "on top of pink fabric",
+    "on top of a wooden floor",
+    "with a city in the background",
+    "with a mountain in the background",
+    "with a blue house in the background",
+    "on top of a purple rug in a forest",
+    "with a wheat field in the background",
+    "with a tree and autumn leaves in the background",
+    "with the Eiffel Tower in the background",
+    "floating on top of water",
+    "floating in an ocean of milk",
+    "on top of green grass with sunflowers around it",
+    "on top of a mirror",
+    "on top of the sidewalk in a crowded street",
+    "on top of a dirt road",
+    "on top of a white rug",
+)
 
 
 @dataclass(frozen=True)
@@ -86,3 +115,154 @@ def copied(samples: Tensor, photos: Tensor) -> list[int | None]:
     closest = (photos @ photos.T).fill_diagonal_(-1).max()
     likeness, nearest = (samples @ photos.T).max(dim=1)
     return [int(photo) if like > closest else None for photo, like in zip(nearest, likeness, strict=True)]
+
+
+@dataclass(frozen=True)
+class Painted:
+    """Images of the same prompts and seeds by the base and by the concept; the class alone only where it has a prompt."""
+
+    base: list[Image.Image]
+    concept: list[Image.Image]
+    base_class: list[Image.Image]
+    concept_class: list[Image.Image]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Cosines, of means over all samples; what takes a class is None without one."""
+
+    photo_to_photo: float
+    subject: float  # CLIP-I
+    base_subject: float
+    prompt: float  # CLIP-T, the class standing for the identifier
+    base_prompt: float
+    preservation: (
+        float | None
+    )  # the paper's PRES, by this encoder: the class's likeness to the photos, less is better
+    base_preservation: float | None
+    diversity: float | None  # among images of the class
+    base_diversity: float | None
+    drift: float | None
+    copied: tuple[int | None, ...]  # for each sample the photo that it repeats
+
+    def lines(self) -> list[str]:
+        """A table for the terminal."""
+        rows: list[tuple[str, float | None, float | None]] = [
+            ("likeness to the photos", self.base_subject, self.subject),
+            ("agreement with the prompts", self.base_prompt, self.prompt),
+            ("likeness of the class alone to the photos", self.base_preservation, self.preservation),
+            ("variety of the class", self.base_diversity, self.diversity),
+            ("drift of the class from the base's", None, self.drift),
+        ]
+        shown = [f"{'':42} {'base':>7} {'concept':>7}"]
+        for name, *values in rows:
+            cells = ["" if value is None else f"{value:.3f}" for value in values]
+            shown.append(f"{name:42} {cells[0]:>7} {cells[1]:>7}")
+        repeated = sum(photo is not None for photo in self.copied)
+        shown.append(f"The photos are {self.photo_to_photo:.3f} alike among themselves.")
+        shown.append(f"{repeated} of {len(self.copied)} samples repeat a photo.")
+        return shown
+
+
+def load_settings(directory: Path) -> TrainingConfig:
+    """How a finished concept was trained. Raises ConceptError where it is none."""
+    return training_config(**concept.read_settings(directory)["config"])
+
+
+def paint(
+    directory: Path,
+    places: Sequence[str],
+    *,
+    num_samples: int = 1,
+    seed: int = 0,
+    guidance_scale: float | None = None,
+    on_step: OnStep | None = None,
+) -> Painted:
+    """`num_samples` images for each place by base and concept, image i of seed + i, and as many of the class alone.
+
+    `on_step(done, total)` counts prompts. `guidance_scale` is that of the concept's previews where not given. Raises ConceptError, ModelError.
+    """
+    config = load_settings(directory)
+    subject = config.concepts[0]
+    kind = subject.class_prompt
+    scale = guidance_scale or config.validation_guidance_scale
+    total, done = len(places) * (4 if kind else 2), 0
+
+    def of(pipeline: Any, prompts: list[str]) -> list[Image.Image]:
+        nonlocal done
+        images = []
+        for index, prompt in enumerate(prompts):
+            asked = GenerationConfig(
+                concept=str(directory),
+                prompt=prompt,
+                num_samples=num_samples,
+                seed=sampling.image_seed(seed, index * num_samples),
+                guidance_scale=scale,
+            )
+            images += generation.generate(pipeline, asked)
+            done += 1
+            if on_step:
+                on_step(done, total)
+        return images
+
+    base = generation.load_base(directory)
+    alone = [kind] * len(places) if kind else []
+    of_base = of(base, [f"{kind or subject.instance_prompt} {place}" for place in places])
+    base_class = of(base, alone)
+    del base
+    ours = generation.load_concept(directory)
+    of_concept = of(ours, [f"{subject.instance_prompt} {place}" for place in places])
+    return Painted(of_base, of_concept, base_class, of(ours, alone))
+
+
+def evaluate(
+    painted: Painted, taken: Sequence[Image.Image], texts: Sequence[str], judge: Judge
+) -> Evaluation:
+    """The figures; `texts` are those that the samples are to agree with, one for each of them.
+
+    Raises PhotoError for fewer than two photos."""
+    if len(taken) < 2:
+        raise PhotoError("a concept is compared with at least two photos of its subject")
+    of_photos, wanted = judge.embed_images(taken), judge.embed_texts(texts)
+    ours, theirs = judge.embed_images(painted.concept), judge.embed_images(painted.base)
+    by_class: dict[str, float | None] = dict.fromkeys(
+        ("preservation", "base_preservation", "diversity", "base_diversity", "drift")
+    )
+    if painted.concept_class:
+        own, base = judge.embed_images(painted.concept_class), judge.embed_images(painted.base_class)
+        by_class["preservation"] = subject_fidelity(own, of_photos)
+        by_class["base_preservation"] = subject_fidelity(base, of_photos)
+        by_class["drift"] = language_drift(own, base)
+        if len(own) > 1:
+            by_class["diversity"], by_class["base_diversity"] = diversity(own), diversity(base)
+    return Evaluation(
+        photo_to_photo=photo_to_photo(of_photos),
+        subject=subject_fidelity(ours, of_photos),
+        base_subject=subject_fidelity(theirs, of_photos),
+        prompt=prompt_fidelity(ours, wanted),
+        base_prompt=prompt_fidelity(theirs, wanted),
+        copied=tuple(copied(ours, of_photos)),
+        **by_class,
+    )
+
+
+def evaluate_concept(
+    directory: Path,
+    encoder: str,
+    places: Sequence[str] = PLACES,
+    *,
+    num_samples: int = 1,
+    seed: int = 0,
+    guidance_scale: float | None = None,
+    on_step: OnStep | None = None,
+) -> tuple[Evaluation, Painted]:
+    """A finished concept's figures, and the images that they are of. Raises ConceptError, ModelError, PhotoError."""
+    subject = load_settings(directory).concepts[0]
+    taken = [photos.open_photo(path) for path in photos.list_photos(Path(subject.instance_data_dir))]
+    judge = load_judge(encoder)
+    painted = paint(
+        directory, places, num_samples=num_samples, seed=seed, guidance_scale=guidance_scale, on_step=on_step
+    )
+    named = subject.class_prompt or subject.instance_prompt
+    texts = [f"{named} {place}" for place in places for _ in range(num_samples)]
+    return evaluate(painted, taken, texts, judge), painted

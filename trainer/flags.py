@@ -124,6 +124,29 @@ def generate_parser() -> Parser:
     return parser
 
 
+def evaluate_parser() -> Parser:
+    parser = _parser(
+        "evaluate", "Compare a concept with its photos, its prompts and its base, on the paper's prompts."
+    )
+    parser.add_argument("--concept", required=True, metavar="DIR", type=Path, help="a finished concept")
+    own = (
+        "the CLIP that compares, a folder or a name on the Hub; where not given the base's own, if it has one"
+    )
+    parser.add_argument("--encoder", metavar="NAME", help=own)
+    parser.add_argument("--num_samples", type=_positive, default=1, metavar="N", help="images a prompt [1]")
+    parser.add_argument("--seed", type=int, default=0, help="of the first image [0]")
+    scale = "how strictly the images follow the prompt; as the concept's previews where not given"
+    parser.add_argument("--guidance_scale", type=float, help=scale)
+    parser.add_argument("--json", action="store_true", help="the figures as JSON, for programs")
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is refused; it takes a whole number, from 1")
+    return int(text)
+
+
 def check_parser() -> Parser:
     parser = _parser("check", "One verdict for each photo of a folder: ok, warning or refused, and why.")
     parser.add_argument("directory", metavar="DIR", type=Path)
