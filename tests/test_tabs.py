@@ -15,7 +15,7 @@ from studio import EXAMPLE, App, choose, chromium, opened, running, tab
 from test_app import LONG, SHORT, bring, finish, reach, refusal
 
 from trainer.snapshots import Snapshot
-from trainer.ui import background, dataset, train
+from trainer.ui import background, dataset, status
 
 
 @pytest.fixture(scope="module")
@@ -284,7 +284,7 @@ def test_a_preview_of_another_run_is_another_picture(tmp_path: Path) -> None:
     shown = []
     for colour in ("red", "blue"):
         Image.new("RGB", (16, 16), colour).save(path)
-        shown.append(train.previews_html(Snapshot(previews=((3, path),))))
+        shown.append(status.previews_html(Snapshot(previews=((3, path),))))
     assert shown[0] != shown[1]
 
 

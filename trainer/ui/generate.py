@@ -7,9 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from functools import lru_cache
-from html import escape
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -22,11 +20,11 @@ from trainer.config import MAX_PROMPT_CHARACTERS, GenerationConfig, generation_c
 from trainer.errors import BusyError, ConfigError, TrainerError
 from trainer.ui import painting
 from trainer.ui.access import on_zero_gpu
-from trainer.ui.background import Rate
 from trainer.ui.catalogue import Choice
 from trainer.ui.controls import control, file_of_ones_own
+from trainer.ui.sheet import Pace, Sheet, columns_for
 from trainer.ui.studio import GPU, MAX_WAITING, Studio, endpoint, refused, words_for
-from trainer.ui.theme import empty, heading, notice, picture, progress
+from trainer.ui.theme import empty, heading, notice, picture
 from trainer.ui.turns import waiting
 
 MAX_SAMPLES = 8  # pictures a request; one visitor must not keep the device from the others
@@ -60,52 +58,6 @@ def jobs(config: GenerationConfig, choice: Choice, beside: bool) -> list[tuple[s
     if beside and not choice.is_base:
         wanted.append((f"{choice.base_title}, untrained", config.model_copy(update={"concept": choice.base})))
     return wanted
-
-
-@dataclass
-class Pace:
-    """How far all sets of pictures are together, and how long the rest will take."""
-
-    runs: int
-    done: int = 0
-    total: int = 0
-    left: str = ""
-    rate: Rate = field(default_factory=Rate)
-
-    def step(self, step: painting.Step) -> None:
-        self.done, self.total = step.run * step.total + step.done, self.runs * step.total
-        self.left = self.rate.left(self.done, self.total)
-
-
-@dataclass
-class Sheet:
-    """What the page shows while pictures come: previews by set, notes, and the finished pictures."""
-
-    titles: list[str]
-    count: int
-    previews: dict[tuple[int, int], bytes] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def html(self, label: str, pace: Pace) -> str:
-        bar = progress(label, pace.done, pace.total, pace.left)
-        notes = "".join(notice(note, "info") for note in self.notes)
-        return bar + notes + self._pictures()
-
-    def _pictures(self) -> str:
-        runs = len(self.titles)
-        cells = []
-        for index in range(self.count):
-            for run in range(runs):
-                data = self.previews.get((run, index))
-                inner = picture(data, "unfinished picture") if data else "<i></i>"
-                cells.append(f"<figure>{inner}<figcaption>{escape(self.titles[run])}</figcaption></figure>")
-        columns = columns_for(self.count, runs)
-        return f'<div class="coming" style="--columns:{columns}" aria-hidden="true">{"".join(cells)}</div>'
-
-
-def columns_for(count: int, runs: int) -> int:
-    """Pairs side by side; else as near to a square as it goes."""
-    return runs if runs > 1 else (1 if count == 1 else 2 if count <= 4 else 3)
 
 
 class Generate:

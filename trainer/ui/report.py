@@ -15,7 +15,7 @@ SIDE = 160  # px of a picture on the page
 PLOT = (640, 180)
 LEARNT = "Like the photos"
 OBEYED = "Follows prompts"
-DRIFTED = "Class has drifted"
+DRIFTED = "Class drift, of what is allowed"
 
 
 def report_html(folder: Path) -> str:
