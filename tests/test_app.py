@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -326,6 +327,43 @@ def test_on_a_space_one_signs_in(sd1: Path, tmp_path: Path, browser: Browser) ->
             expect(page.locator("#token")).not_to_be_visible()
 
 
+# a base on the Hub
+
+
+def test_a_base_by_its_name_on_the_hub_is_fetched_in_view(
+    sd1: Path, hub: HubServer, tmp_path: Path, browser: Browser
+) -> None:
+    files = {path.relative_to(sd1).as_posix(): path.read_bytes() for path in sd1.rglob("*") if path.is_file()}
+    hub.put_repo("studio/tiny", files)
+    going_on = threading.Event()
+    weights = iter(range(100))
+
+    def hold(*_: Any) -> None:
+        if next(weights) > 3:  # some have come, then the line is slow
+            going_on.wait(PATIENCE / 1000)
+
+    hub.before["get"] = hold
+    at_hub = {"HF_ENDPOINT": hub.endpoint, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0"}
+    try:
+        with (
+            running(tmp_path / "root", "studio/tiny", HF_HOME=str(tmp_path / "home"), **at_hub) as started,
+            opened(browser, f"{started.url}/?concept=studio/tiny&num_inference_steps=2") as page,
+        ):
+            expect(page.locator("#concept input")).to_have_value("tiny, the base itself")
+            page.locator("#generate").click()
+            expect(page.locator("#stage .progress")).to_contain_text("Downloading the model, 0.0 GB so far")
+            page.locator("#cancel").click()
+            expect(page.locator("#stage .notice").last).to_contain_text("Cancelled; nothing was finished yet")
+            going_on.set()
+            page.locator("#generate").click()
+            expect(page.locator("#pictures img").first).to_be_visible()
+            missing = refusal(started.client(), "photo of dog", "studio/none", api_name="/generate")
+            assert missing == "There is no concept called studio/none."
+    finally:
+        going_on.set()
+        del hub.before["get"]
+
+
 # 7: cold start
 
 
@@ -483,6 +521,7 @@ def test_23_training_names_the_field_and_its_range(app: App) -> None:
         "resolution": 511,
         "output_dir": "/tmp/mine",
         "pretrained_model_name_or_path": "/etc",
+        "evaluation_encoder": "/etc",
         "steps": 3,
     }
     for field, value in wrong.items():

@@ -30,9 +30,10 @@ def test_prompt_fidelity_pairs_each_sample_with_its_own_prompt() -> None:
     assert evaluation.prompt_fidelity(samples, prompts) == pytest.approx(0.5)
 
 
-def test_a_judge_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no CLIP can be loaded"):
-        evaluation.load_judge(str(tmp_path))
+def test_a_judge_that_is_not_there_or_no_clip(tmp_path: Path, sd1: Path) -> None:
+    for folder in (tmp_path, tmp_path / "none", sd1, sd1 / "unet", sd1 / "text_encoder"):
+        with pytest.raises(ModelError, match="no CLIP can be loaded"):
+            evaluation.load_judge(str(folder))
 
 
 def test_drift_is_of_the_same_prompt_and_seed() -> None:

@@ -71,7 +71,7 @@ def load_judge(name: str) -> Judge:
     try:
         model = CLIPModel.from_pretrained(name, use_safetensors=True, dtype=torch.float32)
         return Judge(model.eval(), CLIPProcessor.from_pretrained(name))
-    except OSError as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:  # not there, no safetensors, another model
         raise ModelError(
             f"{name}: no CLIP can be loaded from there; name a folder or a model on the Hub"
         ) from error

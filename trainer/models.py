@@ -3,6 +3,7 @@
 import gc
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from diffusers.utils import (
 )
 from diffusers.utils import logging as diffusers_logging
 from huggingface_hub import hf_hub_download
+from huggingface_hub.constants import HF_HUB_CACHE
+from huggingface_hub.file_download import repo_folder_name
 from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -55,7 +58,7 @@ def load_pipeline(
     Raises ModelError for a model that is missing, pickle only, of another family, or needs remote code.
     """
     _quiet()
-    folder = _folder(pretrained_model_name_or_path, revision, variant)
+    folder = download(pretrained_model_name_or_path, revision, variant)
     _check_folder(folder, pretrained_model_name_or_path, given=set(components))
     if pretrained_vae_name_or_path:
         components["vae"] = _load_vae(pretrained_vae_name_or_path, torch_dtype)
@@ -85,7 +88,18 @@ def _quiet() -> None:
     transformers_logging.disable_progress_bar()
 
 
-def _folder(name: str, revision: str | None, variant: str | None) -> Path:
+def bytes_downloaded(name: str) -> int:
+    """How much of a model of the Hub is here, unfinished files included."""
+    blobs = Path(HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model") / "blobs"
+    found = 0
+    for file in blobs.glob("*"):
+        with suppress(FileNotFoundError):  # renamed just now: it is whole
+            found += file.stat().st_size
+    return found
+
+
+def download(name: str, revision: str | None = None, variant: str | None = None) -> Path:
+    """The folder of a model, a local one or out of the Hub's cache, where it is brought first. Raises ModelError."""
     if Path(name).is_dir():
         return Path(name)
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).exists():

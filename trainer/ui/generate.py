@@ -424,6 +424,10 @@ class Generate:
         with self.studio.device(), closing(self.paint([config for _, config in wanted])) as told:
             for item in told:
                 match item:
+                    case painting.Fetching(done):
+                        label = f"Downloading the model, {done / 1e9:.1f} GB so far"
+                    case painting.Loading():
+                        label = "Waking the model"
                     case painting.Step():
                         pace.step(item)
                         label = f"Painting, step {pace.done} of {pace.total}"

@@ -9,6 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainer import concept
 from trainer.config import GenerationConfig
 from trainer.errors import TrainerError
 from trainer.ui.background import Tell, telling
@@ -19,11 +20,19 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PREVIEW_SIDE = 256  # px
+LOOK_SECONDS = 0.5  # between two looks at a download
 
 
 @dataclass(frozen=True)
 class Loading:
     """The libraries and the model are being read."""
+
+
+@dataclass(frozen=True)
+class Fetching:
+    """The model is being downloaded: `done` bytes are here."""
+
+    done: int
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,7 @@ class Failed:
     text: str
 
 
-Told = Loading | Step | Preview | Note | Done | Failed
+Told = Loading | Fetching | Step | Preview | Note | Done | Failed
 
 
 def paint(configs: Sequence[GenerationConfig]) -> Generator[Told, None, None]:
@@ -77,6 +86,8 @@ def paint(configs: Sequence[GenerationConfig]) -> Generator[Told, None, None]:
 
     def work(tell: Tell, stop: threading.Event) -> None:
         tell(Loading())
+        for config in configs:
+            _fetch(config.concept, tell, stop)
         for run, config in enumerate(configs):
             _paint_one(run, config, tell, stop)
 
@@ -84,6 +95,42 @@ def paint(configs: Sequence[GenerationConfig]) -> Generator[Told, None, None]:
         yield from telling(work)
     except TrainerError as error:
         yield Failed(str(error))
+
+
+def _fetch(directory: str, tell: Tell, stop: threading.Event) -> None:
+    """Have what comes from the Hub here. Once stopped nobody waits for it any more, but it goes on coming."""
+    wanted = _on_the_hub(directory)
+    if wanted is None or stop.is_set():
+        return
+    from trainer import models
+
+    fetched = threading.Event()
+
+    def fetch() -> None:
+        try:
+            models.download(*wanted)
+        except TrainerError as error:
+            logger.info("told when it is loaded: %s", error)
+        finally:
+            fetched.set()
+
+    threading.Thread(target=fetch, name=f"fetching {wanted[0]}", daemon=True).start()
+    before = models.bytes_downloaded(wanted[0])
+    while not fetched.wait(LOOK_SECONDS) and not stop.is_set():
+        now = models.bytes_downloaded(wanted[0])
+        tell(Fetching(now) if now > before else Loading())  # either way: whoever is told notices a Cancel
+
+
+def _on_the_hub(directory: str) -> tuple[str, str | None, str | None] | None:
+    """Name, revision and variant of what has to be downloaded for a concept or a base; None where all of it is here."""
+    folder = Path(directory)
+    if not folder.is_dir():
+        return directory, None, None
+    if not (folder / concept.LORA_FILE).is_file():
+        return None
+    config = concept.read_settings(folder)["config"]
+    base = str(config["pretrained_model_name_or_path"])
+    return None if Path(base).is_dir() else (base, config.get("revision"), config.get("variant"))
 
 
 def _paint_one(run: int, config: GenerationConfig, tell: Tell, stop: threading.Event) -> None:

@@ -44,7 +44,12 @@ OWN = {
     "instance_data_dir", "instance_prompt", "class_data_dir", "class_prompt", "concepts_list", "output_dir",
     "logging_dir", "report_to", "resume_from_checkpoint", "set_grads_to_none",
 }  # fmt: skip
-FROM_THE_HUB = ("pretrained_model_name_or_path", "pretrained_vae_name_or_path", "tokenizer_name")
+FROM_THE_HUB = (
+    "pretrained_model_name_or_path",
+    "pretrained_vae_name_or_path",
+    "tokenizer_name",
+    "evaluation_encoder",
+)
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 ENDED = ("stopped", "finished", "failed", "interrupted")
 # A finished concept is replaced by what the new training has learnt when it ends, or is stopped.
@@ -326,7 +331,9 @@ class Train:
             if value is None or value == self.studio.catalogue.base:
                 continue
             if not self.studio.catalogue.any_base:
-                raise ConfigError(f"{name}: without a GPU only {self.studio.catalogue.base} is trained here")
+                raise ConfigError(
+                    f"{name}: without a GPU there is only {self.studio.catalogue.base} here; leave it out"
+                )
             if not HUB_NAME.fullmatch(value) or ".." in value or Path(value).exists():
                 raise ConfigError(
                     f"{name}: {value[:60]!r} is refused; it takes a name on the Hub, as in owner/model"
