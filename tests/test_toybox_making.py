@@ -18,6 +18,7 @@ import denoiser
 import linear_start
 import muon
 import pictures
+import pretrain
 import render
 import replicas
 import vision_start
@@ -180,6 +181,38 @@ def test_text_learns_to_tell_words_apart(tmp_path: Path) -> None:
         return float((embedded @ embedded.T).triu(1).sum() * 2 / (len(texts) * (len(texts) - 1)))
 
     assert likeness(trained) < likeness(untrained) - 0.1
+
+
+def test_pretraining_goes_on_from_what_there_is(tmp_path: Path) -> None:
+    parts = pretrain.taken_up(pretrain.HERE)
+    assert parts.unet is not None and {p.dtype for p in parts.unet.parameters()} == {torch.float32}
+    encoder = pretrain.text_encoder_of(parts.judge)
+    side = parts.unet.config.sample_size
+    picture = denoiser.Encoded(
+        torch.zeros(8, side, side),
+        torch.ones(8, side, side),
+        torch.ones(1, side, side),
+        Scene("car", "beach"),
+        "red",
+    )
+
+    def trained(steps: int) -> torch.nn.Module:
+        return denoiser.train(
+            [picture],
+            parts.vae,
+            parts.tokenizer,
+            encoder,
+            tmp_path / "unet.pt",
+            steps=steps,
+            count=2,
+            start=parts.unet,
+        )
+
+    before = parts.unet.state_dict()
+    assert all(torch.equal(w, before[name]) for name, w in trained(0).state_dict().items())
+    after = trained(1).state_dict()
+    assert (tmp_path / "unet.pt").exists() and any((w != before[name]).any() for name, w in after.items())
+    assert all(bool(w.isfinite().all()) for w in after.values())
 
 
 def test_heads_start_looking_at_their_neighbours() -> None:

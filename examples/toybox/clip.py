@@ -298,6 +298,11 @@ def train_text(
     return model.eval()
 
 
+def start_vision(model: CLIPModel, renders: Sequence[Render], seed: int = 0) -> None:
+    """A vision tower that is not trained yet, made to see as vision_start says."""
+    vision_start.start(model, draw(renders, min(512, len(renders)), random.Random(seed)).pixels)
+
+
 def train_vision(
     model: CLIPModel,
     renders: Sequence[Render],
@@ -312,7 +317,6 @@ def train_vision(
 ) -> CLIPModel:
     """The vision tower, to `steps`, under the text tower as it is; goes on from `checkpoint` if there is one."""
     torch.manual_seed(seed)
-    vision_start.start(model, draw(renders, min(512, len(renders)), random.Random(seed)).pixels)
     pupil = Pupil(model.train().to(device))
     model.text_model.requires_grad_(False)
     model.text_projection.requires_grad_(False)

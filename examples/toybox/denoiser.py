@@ -168,7 +168,8 @@ def train(
 
     def loss(model: UNet2DConditionModel, share: tuple[Tensor, Tensor, Tensor, Tensor, list[str]]) -> Tensor:
         noisy, timesteps, noise, thing, captions = share
-        predicted = model(noisy, timesteps, embed(tokenizer, text_encoder, captions)).sample
+        with torch.autocast(device, torch.bfloat16):  # a quarter less time, on CPUs that have it too
+            predicted = model(noisy, timesteps, embed(tokenizer, text_encoder, captions)).sample.float()
         losses = ((predicted - noise).square() * (THING * thing + 1 - thing)).mean(dim=(1, 2, 3))
         return (losses * weights.to(device)[timesteps]).mean()
 

@@ -1,13 +1,14 @@
 """Makes the toybox from renders and photographs: `python examples/toybox/pretrain.py --photos DIR ...`.
 
 Stages, each with its own checkpoint in --work_dir, so that a killed run goes on where it stopped: autoencoder, text tower,
-vision tower and UNet; then the parts are written, in half precision, as one diffusers pipeline. A GPU is used where there
-is one.
+vision tower and UNet; then the parts are written, in half precision, as one diffusers pipeline. With `--start TOYBOX` in
+place of `--photos` its vision tower and UNet are trained on. A GPU is used where there is one.
 """
 
 import argparse
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from judge import painted_crops
-from pictures import load_photographs, load_renders
+from pictures import Render, load_photographs, load_renders
 from render import CACHE
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
@@ -65,32 +66,25 @@ def assemble(
     clip.build_processor(tokenizer).save_pretrained(directory / "clip")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--renders", type=Path, default=CACHE / "renders", help="what render.py wrote")
-    parser.add_argument("--photos", type=Path, nargs="+", required=True, help="folders of free photographs")
-    parser.add_argument("--work_dir", type=Path, default=CACHE / "work", help="checkpoints and caches")
-    parser.add_argument("--output_dir", type=Path, default=HERE)
-    parser.add_argument("--autoencoder_steps", type=int, default=3000)
-    parser.add_argument("--text_steps", type=int, default=300)
-    parser.add_argument("--vision_steps", type=int, default=5600)
-    parser.add_argument("--unet_steps", type=int, default=6000)
-    parser.add_argument("--variants", type=int, default=3, help="colours and crops encoded of each render")
-    arguments = parser.parse_args()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    work: Path = arguments.work_dir
-    work.mkdir(parents=True, exist_ok=True)
+@dataclass
+class Parts:
+    """What the stages hand on. Without a UNet one is begun."""
 
-    renders = load_renders(arguments.renders, held_out=False)
-    held_out = load_renders(arguments.renders, held_out=True)
+    vae: AutoencoderKL
+    tokenizer: CLIPTokenizer
+    judge: CLIPModel
+    unet: UNet2DConditionModel | None = None
+
+
+def begun(
+    arguments: argparse.Namespace, renders: Sequence[Render], held_out: Sequence[Render], device: str
+) -> Parts:
+    """The first stages, from nothing: autoencoder and text tower."""
+    work: Path = arguments.work_dir
     photographs: list[np.ndarray] = cached(
         work / "photographs.pickle", lambda: load_photographs(arguments.photos)
     )
-    print(
-        f"{len(renders)} renders, {len(held_out)} held out, {len(photographs)} photographs, on {device}",
-        flush=True,
-    )
-
+    print(f"{len(photographs)} photographs")
     vae = autoencoder.train(
         renders, photographs, work / "autoencoder.pt", steps=arguments.autoencoder_steps, device=device
     ).cpu()
@@ -100,26 +94,78 @@ def main() -> None:
 
     tokenizer = clip.build_tokenizer(work / "tokenizer")
     judge = clip.train_text(tokenizer, work / "text.pt", steps=arguments.text_steps, device=device)
-    text_encoder = text_encoder_of(judge)
-    judge = clip.train_vision(
-        judge, renders, tokenizer, work / "vision.pt", steps=arguments.vision_steps, device=device
+    clip.start_vision(judge, renders)
+    return Parts(vae, tokenizer, judge)
+
+
+def taken_up(toybox: Path) -> Parts:
+    """A toybox's own parts in full precision, to go on from."""
+    return Parts(
+        AutoencoderKL.from_pretrained(toybox / "vae", torch_dtype=torch.float32),
+        CLIPTokenizer.from_pretrained(toybox / "tokenizer"),
+        CLIPModel.from_pretrained(toybox / "clip", dtype=torch.float32),
+        UNet2DConditionModel.from_pretrained(toybox / "unet", torch_dtype=torch.float32),
     )
 
+
+def parsed() -> argparse.Namespace:
+    """The command line's settings."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--renders", type=Path, default=CACHE / "renders", help="what render.py wrote")
+    begin = parser.add_mutually_exclusive_group(required=True)
+    begin.add_argument("--photos", type=Path, nargs="+", help="folders of free photographs, to begin anew")
+    begin.add_argument(
+        "--start", type=Path, help="a toybox to go on from: vision tower and UNet are trained on"
+    )
+    parser.add_argument("--work_dir", type=Path, default=CACHE / "work", help="checkpoints and caches")
+    parser.add_argument("--output_dir", type=Path, default=HERE)
+    parser.add_argument("--autoencoder_steps", type=int, default=3000)
+    parser.add_argument("--text_steps", type=int, default=300)
+    parser.add_argument("--vision_steps", type=int, default=5600)
+    parser.add_argument("--vision_learning_rate", type=float, default=1e-3)
+    parser.add_argument("--unet_steps", type=int, default=6000)
+    parser.add_argument("--unet_learning_rate", type=float, default=1.5e-3)
+    parser.add_argument("--variants", type=int, default=3, help="colours and crops encoded of each render")
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = parsed()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    work: Path = arguments.work_dir
+    work.mkdir(parents=True, exist_ok=True)
+    renders = load_renders(arguments.renders, held_out=False)
+    held_out = load_renders(arguments.renders, held_out=True)
+    print(f"{len(renders)} renders, {len(held_out)} held out, on {device}", flush=True)
+
+    parts = taken_up(arguments.start) if arguments.start else begun(arguments, renders, held_out, device)
+    judge = clip.train_vision(
+        parts.judge,
+        renders,
+        parts.tokenizer,
+        work / "vision.pt",
+        steps=arguments.vision_steps,
+        learning_rate=arguments.vision_learning_rate,
+        device=device,
+    )
     encoded = cached(
         work / "latents.pickle",
-        lambda: denoiser.encode(vae.to(device), renders, variants=arguments.variants, seed=0, device=device),
+        lambda: denoiser.encode(
+            parts.vae.to(device), renders, variants=arguments.variants, seed=0, device=device
+        ),
     )
     unet = denoiser.train(
         encoded,
-        vae,
-        tokenizer,
-        text_encoder.to(device),
+        parts.vae,
+        parts.tokenizer,
+        text_encoder_of(judge).to(device),
         work / "unet.pt",
         steps=arguments.unet_steps,
+        learning_rate=arguments.unet_learning_rate,
+        start=parts.unet,
         device=device,
     )
-
-    assemble(arguments.output_dir, vae, judge, tokenizer, unet)
+    assemble(arguments.output_dir, parts.vae, judge, parts.tokenizer, unet)
 
 
 if __name__ == "__main__":
