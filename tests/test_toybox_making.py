@@ -215,6 +215,14 @@ def test_pretraining_goes_on_from_what_there_is(tmp_path: Path) -> None:
     assert all(bool(w.isfinite().all()) for w in after.values())
 
 
+def test_towers_are_averaged(tmp_path: Path) -> None:
+    tokenizer = clip.build_tokenizer(tmp_path / "tokenizer")
+    one, other = clip.build(tokenizer), clip.build(tokenizer).half()
+    wanted = [(a + b.float()) / 2 for a, b in zip(one.parameters(), other.parameters(), strict=True)]
+    for found, mean in zip(clip.averaged(one, other).parameters(), wanted, strict=True):
+        assert torch.allclose(found, mean, atol=1e-6)
+
+
 def test_heads_start_looking_at_their_neighbours() -> None:
     side = 8
     codes = vision_start.code(side)

@@ -333,6 +333,15 @@ def train_vision(
     return model.eval()
 
 
+@torch.no_grad()
+def averaged(one: CLIPModel, other: CLIPModel) -> CLIPModel:
+    """`one`, its weights half way to the other's: of a tower and what more pictures made of it, the mean reads what
+    neither saw better than either does (Wortsman et al. 2022, Robust fine-tuning of zero-shot models)."""
+    for mine, theirs in zip(one.parameters(), other.parameters(), strict=True):
+        mine.lerp_(theirs.to(mine), 0.5)
+    return one
+
+
 def improve(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,

@@ -6,6 +6,7 @@ place of `--photos` its vision tower and UNet are trained on. A GPU is used wher
 """
 
 import argparse
+import copy
 import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -139,6 +140,7 @@ def main() -> None:
     print(f"{len(renders)} renders, {len(held_out)} held out, on {device}", flush=True)
 
     parts = taken_up(arguments.start) if arguments.start else begun(arguments, renders, held_out, device)
+    before = copy.deepcopy(parts.judge)
     judge = clip.train_vision(
         parts.judge,
         renders,
@@ -148,6 +150,8 @@ def main() -> None:
         learning_rate=arguments.vision_learning_rate,
         device=device,
     )
+    if arguments.start:
+        judge = clip.averaged(judge, before)
     encoded = cached(
         work / "latents.pickle",
         lambda: denoiser.encode(
