@@ -28,6 +28,7 @@ HERE = Path(__file__).parent
 UPLOAD_LIMIT = "100mb"  # a file
 KEEP_SECONDS = 24 * 3600  # uploads and pictures that no page shows any more
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+LAST = QUIET | {"trigger_mode": "always_last"}  # what comes during an answer is answered next, not lost
 # gradio gives a handler what its js returns; whoever says no sends false
 ASK = "(name, sure) => [name, confirm('Delete this concept, its photos and what it learnt?')]"
 
@@ -143,19 +144,29 @@ def build(shared: Studio) -> gr.Blocks:
         opening.then(dataset.show, current, dataset.shown(), **QUIET)
         handler, outputs = generate.on_load()
         demo.load(handler, None, outputs, **QUIET)
-        for saved in dataset.saved:
-            saved.then(train.show, current, of_train, **QUIET).then(*refill, **QUIET)
-        current.input(dataset.show, current, dataset.shown(), cancels=dataset.looking, **QUIET)
-        current.change(train.show, current, of_train, **QUIET).then(*refill, **QUIET)
-        current.change(share.show, [current, share.seen], share.shown(), **QUIET)
+        current.input(dataset.show, current, dataset.shown(), cancels=dataset.looking, **LAST)
+        # One event for each tab, however it comes about: the answers of two may arrive in either order, and the
+        # older one would then stand.
+        shown = gr.on(
+            [current.change, training.select, dataset.kept.change], train.show, current, of_train, **LAST
+        )
+        shown.then(*refill, **QUIET)
+        # the answer to what was pressed goes in the browser: an answer of the server's may come after the next press
+        gr.on(
+            [current.input, training.select],
+            None,
+            None,
+            train.answer,
+            js="() => ''",
+            api_visibility="private",
+        )
+        gr.on([current.change, sharing.select], share.show, [current, share.seen], share.shown(), **LAST)
         generating.select(generate.choices, generate.concept, generate.concept, **QUIET)
-        training.select(train.show, current, of_train, **QUIET).then(*refill, **QUIET)
-        sharing.select(share.show, [current, share.seen], share.shown(), **QUIET)
         train.use.click(generate.take, current, [generate.concept, *generate.chosen()], **QUIET).then(
             lambda: gr.Tabs(selected="generate"), None, tabs, **QUIET
         )
         sure = gr.Checkbox(False, visible=False)
-        train.delete.click(train.remove, [current, sure], [current, train.why], js=ASK, **QUIET).then(
+        train.delete.click(train.remove, [current, sure], [current, train.answer], js=ASK, **QUIET).then(
             train.look, [current, train.seen], train.looked(), **QUIET
         ).then(dataset.show, current, dataset.shown(), **QUIET)
     return demo

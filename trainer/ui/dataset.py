@@ -70,6 +70,7 @@ class Dataset:
                     "Look for text and watermarks", visible=False, elem_id="read-text", size="sm"
                 )
         self.brought = gr.State(False)  # whether the last photos were taken in, not refused
+        self.kept = gr.State(None)  # the concept and its words, as they were last kept
         self._wire()
 
     def _words(self) -> None:
@@ -125,10 +126,16 @@ class Dataset:
         taken = self.word.submit(self.take_word, None, self.identifier, queue=False, **quiet)
         triggers: list[Any] = [self.kind.input, taken.then]
         triggers += [field.blur for field in (self.title, self.noun, self.identifier)]
-        self.saved = [
-            trigger(self.say, [self.current, *said], [self.current, *shown], queue=False, **quiet)
-            for trigger in triggers
-        ]
+        for trigger in triggers:
+            # "always_last": by default what is typed while the words before it are being kept is lost.
+            trigger(
+                self.say,
+                [self.current, *said],
+                [self.kept, self.current, *shown],
+                queue=False,
+                trigger_mode="always_last",
+                **quiet,
+            )
         self._endpoint()
 
     def shown(self) -> list[gr.components.Component]:
@@ -262,15 +269,16 @@ class Dataset:
         kind, title, noun, word = said
         folder = self._find(name, request)
         if folder is None:
-            return [gr.skip(), self.nothing(kind), gr.skip(), gr.skip()]
+            return [gr.skip(), gr.skip(), self.nothing(kind), gr.skip(), gr.skip()]
         before, called = draft.read(folder).kind, read_title(folder)
         try:
             draft.write(folder, Draft(kind, noun, word), title)  # type: ignore[arg-type]
         except Exception as error:
-            return [gr.skip(), notice(words_for(error), "error"), gr.skip(), gr.skip()]
+            return [gr.skip(), gr.skip(), notice(words_for(error), "error"), gr.skip(), gr.skip()]
         owner = self.studio.access.visitor(request).owner
         renamed = self.studio.working_on(owner, name) if read_title(folder) != called else gr.skip()
-        return [renamed, *([gr.skip()] * 3 if before == kind else self._review(folder, kind))]
+        shown = [gr.skip()] * 3 if before == kind else self._review(folder, kind)
+        return [[name, *said], renamed, *shown]
 
     def mend(self, request: gr.Request, name: str, event: gr.EventData) -> list[Any]:
         """A button of a card or of the gate."""

@@ -92,6 +92,7 @@ class Train:
                         "Stop", size="lg", visible=False, elem_id="stop", scale=1, min_width=96
                     )
                 self.why = gr.HTML(notice(NO_PHOTOS, "info"), elem_id="why", padding=False)
+                self.answer = gr.HTML("", elem_id="answer", padding=False)  # to what was pressed
                 with gr.Column(elem_classes="more"):
                     self._settings()
             with gr.Column(scale=8, min_width=320, elem_classes="stage"):
@@ -146,12 +147,12 @@ class Train:
         self.start.click(
             self.begin,
             [self.sure, self.current, self.preset, *settings],
-            [self.why, *seen],
+            [self.answer, *seen],
             js=AGAIN,
             **quiet,
         )
-        self.stop.click(self.halt, self.current, [self.why, *seen], **quiet)
-        self.resume.click(self.go_on, self.current, [self.why, *seen], **quiet)
+        self.stop.click(self.halt, self.current, [self.answer, *seen], **quiet)
+        self.resume.click(self.go_on, self.current, [self.answer, *seen], **quiet)
         self.timer.tick(self.look, look, seen, **quiet)
         self.preset.input(self.use_preset, [self.current, self.preset], settings, **quiet)
         self.measure.click(
