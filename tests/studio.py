@@ -48,7 +48,9 @@ class App:
 
 
 @contextmanager
-def running(root: Path, base: Path | str, *arguments: str, **environment: str) -> Iterator[App]:
+def running(
+    root: Path, base: Path | str, *arguments: str, script: str = "app.py", **environment: str
+) -> Iterator[App]:
     """`python app.py` on a free port, until the block ends."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -61,7 +63,7 @@ def running(root: Path, base: Path | str, *arguments: str, **environment: str) -
     }
     command = [
         sys.executable,
-        "app.py",
+        script,
         "--port",
         str(port),
         "--root",
