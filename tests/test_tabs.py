@@ -46,16 +46,18 @@ def pictures(tmp_path: Path) -> list[Path]:
 
 
 def arrive(page: Page, app: App, title: str, name: str, **said: Any) -> str:
-    """Bring the example's photos by the API, and work on them in a tab; the concept's name.
-
-    A fresh page works on what was made last by itself: to choose it again would have the fields filled in twice, the
-    second time perhaps over what a test has typed.
-    """
+    """Bring the example's photos by the API, and work on them in a tab; the concept's name."""
     concept: str = bring(app.client(), title=title, **said)["concept"]
+    afresh(page, title, name)
+    return concept
+
+
+def afresh(page: Page, title: str, name: str) -> None:
+    """Load the page again, at a tab. It works on what was made last by itself: to choose it once more would have the
+    fields filled in twice, the second time perhaps over what a test has typed."""
     page.reload()
     tab(page, name)
     expect(page.locator("#current input")).to_have_value(title)
-    return concept
 
 
 def test_a_style_is_trained_from_the_page(page: Page, app: App, pictures: list[Path]) -> None:
@@ -115,9 +117,7 @@ def test_a_card_s_button_is_of_the_concept_it_was_drawn_for(page: Page, app: App
     Image.new("RGB", (200, 200)).save(tmp_path / "dark.png")
     client = app.client()
     name = bring(client, [*EXAMPLE, tmp_path / "dark.png"], title="Dark")["concept"]
-    page.reload()
-    tab(page, "Dataset")
-    choose(page, "Dark")
+    afresh(page, "Dark", "Dataset")
     drop = page.locator("#cards").get_by_role("button", name="Drop it").first
     expect(drop).to_be_visible()
     for of, left in (("another", len(EXAMPLE) + 1), (name, len(EXAMPLE))):
@@ -132,9 +132,7 @@ def test_a_card_s_button_is_of_the_concept_it_was_drawn_for(page: Page, app: App
 def test_a_warning_is_dismissed_and_counted_again(page: Page, app: App, tmp_path: Path) -> None:
     Image.new("RGB", (200, 200)).save(tmp_path / "dark.png")
     bring(app.client(), [*EXAMPLE, tmp_path / "dark.png"], title="Fine")
-    page.reload()
-    tab(page, "Dataset")
-    choose(page, "Fine")
+    afresh(page, "Fine", "Dataset")
     reasons = page.locator(".card").last.locator("li")
     expect(reasons.first).to_be_visible()
     count = reasons.count()
@@ -168,9 +166,7 @@ def test_presses_in_quick_succession_all_count(page: Page, app: App, tmp_path: P
     for path in blank:
         Image.new("RGB", (200, 200), path.stem).save(path)
     bring(app.client(), [*EXAMPLE, *blank], title="Quick")
-    page.reload()
-    tab(page, "Dataset")
-    choose(page, "Quick")
+    afresh(page, "Quick", "Dataset")
     expect(page.locator(".card")).to_have_count(len(EXAMPLE) + 2)
     pressed = page.evaluate("""() => {
         const buttons = [...document.querySelectorAll('#cards button[data-do=drop]')];
@@ -255,9 +251,7 @@ def test_what_a_stopped_training_needs_is_kept_for_it(page: Page, app: App, pict
     reach(client, name, 6)
     client.predict(name, api_name="/stop_training")
     assert finish(client, name)["state"] == "stopped"
-    page.reload()
-    tab(page, "Train")
-    choose(page, "Halfway")
+    afresh(page, "Halfway", "Train")
     expect(page.locator("#status .job h2")).to_have_text("Stopped")
     page.get_by_role("button", name="Class images").click()
     images = page.locator(".class-images img")

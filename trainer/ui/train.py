@@ -49,6 +49,7 @@ FROM_THE_HUB = (
     "pretrained_vae_name_or_path",
     "tokenizer_name",
     "evaluation_encoder",
+    "subject_encoder",
 )
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 ENDED = ("stopped", "finished", "failed", "interrupted")
@@ -165,7 +166,9 @@ class Train:
         self.enough.click(self.stop_weighing, None, self.enough, **quiet)
         stale = [self.preset.input, self.current.change, *(each.input for each in settings)]  # type: ignore[attr-defined]
         gr.on(stale, None, None, self.cost, js="() => ''", api_visibility="private")
-        self.current.input(lambda: gr.Accordion(open=False), None, self.classes, **quiet)
+        # in the browser: the server's answer may come after it was opened again
+        close = "() => ({open: false, __type__: 'update'})"
+        self.current.input(None, None, self.classes, js=close, api_visibility="private")
         self.classes.expand(self.show_class_images, self.current, self.class_images, **quiet)
         self.class_images.submit(self.cull, self.current, self.class_images, trigger_mode="multiple", **quiet)
         self._endpoints()
