@@ -28,7 +28,7 @@ PLACES = (
     "on top of a purple rug in a forest",
     "on the moon",
 )
-ENCODER = "examples/toybox/clip"
+TOYBOX = Path("examples/toybox")
 
 
 def main() -> None:
@@ -36,9 +36,8 @@ def main() -> None:
     parser.add_argument(
         "--concept", required=True, help="a finished concept, trained with prior preservation"
     )
-    parser.add_argument(
-        "--encoder", default=ENCODER, help="the CLIP that compares, a folder or a name on the Hub"
-    )
+    for name, folder in (("evaluation_encoder", "clip"), ("subject_encoder", "subject_encoder")):
+        parser.add_argument(f"--{name}", default=str(TOYBOX / folder), help="a folder or a name on the Hub")
     parser.add_argument(
         "--guidance_scale", type=float, help="as the concept's previews were made, where not given"
     )
@@ -46,7 +45,7 @@ def main() -> None:
     arguments = parser.parse_args()
     found, painted = evaluation.evaluate_concept(
         Path(arguments.concept),
-        arguments.encoder,
+        evaluation.load_judge(arguments.evaluation_encoder, arguments.subject_encoder),
         PLACES,
         seed=arguments.seed,
         guidance_scale=arguments.guidance_scale,

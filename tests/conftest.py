@@ -30,6 +30,9 @@ from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTokenizer,
+    ViTConfig,
+    ViTImageProcessorPil,
+    ViTModel,
 )
 
 torch.set_num_threads(1)
@@ -156,6 +159,17 @@ def judge(sd1: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)).save_pretrained(folder)
     images = CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
     CLIPProcessor(images, tokenizer).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def subject_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a vision transformer as DINO's, of a few thousand weights."""
+    torch.manual_seed(2)
+    tower = {"hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    folder = tmp_path_factory.mktemp("subject_encoder")
+    ViTModel(ViTConfig(**tower, image_size=16, patch_size=4)).save_pretrained(folder)
+    ViTImageProcessorPil(size={"height": 16, "width": 16}).save_pretrained(folder)
     return folder
 
 

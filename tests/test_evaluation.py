@@ -61,8 +61,17 @@ def picture(colour: str) -> Image.Image:
     return Image.new("RGB", (16, 16), colour)
 
 
-def test_a_concept_s_figures_are_of_its_samples(judge: Path) -> None:
-    clip = evaluation.load_judge(str(judge))
+def test_an_encoder_of_subjects_that_is_not_there_or_sees_nothing(
+    tmp_path: Path, sd1: Path, judge: Path
+) -> None:
+    for folder in (tmp_path, tmp_path / "none", sd1, sd1 / "unet", sd1 / "text_encoder"):
+        with pytest.raises(ModelError, match="no vision transformer can be loaded"):
+            evaluation.load_judge(str(judge), str(folder))
+
+
+def test_a_concept_s_figures_are_of_its_samples(judge: Path, subject_encoder: Path) -> None:
+    clip = evaluation.load_judge(str(judge), str(subject_encoder))
+    by_clip = evaluation.load_judge(str(judge))
     photos, texts = [picture("red"), picture("orange")], ["photo of dog", "dog"]
     painted = evaluation.Painted(
         base=[picture("blue"), picture("green")],
@@ -70,13 +79,15 @@ def test_a_concept_s_figures_are_of_its_samples(judge: Path) -> None:
         base_class=[picture("blue"), picture("black")],
         concept_class=[picture("blue"), picture("white")],
     )
-    found = evaluation.evaluate(painted, photos, texts, clip)
+    found = evaluation.evaluate(painted, photos, texts, by_clip)
     of_photos, of_texts = clip.embed_images(photos), clip.embed_texts(texts)
     seen = {
         name: clip.embed_images([picture(name)])[0] for name in ("red", "blue", "green", "black", "white")
     }
-    assert found.photo_to_photo == pytest.approx(float(of_photos[0] @ of_photos[1]), abs=1e-5)
-    assert found.subject == pytest.approx(
+    assert found.dino is None and found.subject.photos == pytest.approx(
+        float(of_photos[0] @ of_photos[1]), abs=1e-5
+    )
+    assert found.subject.concept == pytest.approx(
         float((torch.stack([seen["red"], seen["green"]]) @ of_photos.T).mean()), abs=1e-5
     )
     assert found.prompt == pytest.approx(
@@ -88,12 +99,21 @@ def test_a_concept_s_figures_are_of_its_samples(judge: Path) -> None:
         float((torch.stack([seen["blue"], seen["white"]]) @ of_photos.T).mean()), abs=1e-5
     )
     assert found.copied[0] == 0  # it is the photo
+    both = evaluation.evaluate(painted, photos, texts, clip)
+    assert both.clip_i == found.clip_i and (both.prompt, both.drift) == (found.prompt, found.drift)
+    assert clip.subject is not None
+    told = clip.subject.embed_images([*photos, picture("green"), picture("blue"), picture("white")])
+    assert told.shape == (5, 24) and both.dino == both.subject
+    assert both.subject.photos == pytest.approx(float(told[0] @ told[1]), abs=1e-5)
+    assert both.subject.concept == pytest.approx(float((told[[0, 2]] @ told[:2].T).mean()), abs=1e-5)
+    assert both.subject.base == pytest.approx(float((told[[3, 2]] @ told[:2].T).mean()), abs=1e-5)
+    assert both.preservation == pytest.approx(float((told[[3, 4]] @ told[:2].T).mean()), abs=1e-5)
     without = evaluation.evaluate(
-        evaluation.Painted(painted.base, painted.concept, [], []), photos, texts, clip
+        evaluation.Painted(painted.base, painted.concept, [], []), photos, texts, by_clip
     )
     assert (without.drift, without.preservation, without.diversity) == (None, None, None)
     with pytest.raises(PhotoError, match="at least two"):
-        evaluation.evaluate(painted, photos[:1], texts, clip)
+        evaluation.evaluate(painted, photos[:1], texts, by_clip)
 
 
 def test_base_and_concept_are_asked_the_same_at_the_same_seeds(full: Path) -> None:

@@ -87,7 +87,7 @@ def test_a_new_run_is_judged_anew(train: Train, judge: Path, monkeypatch: pytest
 
 
 def test_the_last_is_kept_where_that_is_asked_or_nobody_can_judge(
-    train: Train, judge: Path, sd1: Path, tmp_path: Path
+    train: Train, judge: Path, subject_encoder: Path, sd1: Path, tmp_path: Path
 ) -> None:
     for name, changes in (
         ("asked", {"keep": "last", "evaluation_encoder": str(judge)}),
@@ -103,8 +103,15 @@ def test_the_last_is_kept_where_that_is_asked_or_nobody_can_judge(
     base = tmp_path / "base"
     shutil.copytree(sd1, base)
     shutil.copytree(judge, base / "clip")
+    shutil.copytree(subject_encoder, base / "subject_encoder")
     trained = train("own", pretrained_model_name_or_path=str(base), **JUDGED)
     assert len(trained.told("evaluation")) == 4
+    by_clip = train("clip", evaluation_encoder=str(judge), **JUDGED)
+    one, other = report(trained.directory)["judged"], report(by_clip.directory)["judged"]
+    assert [each["prompt"] for each in one] == [each["prompt"] for each in other]
+    assert all(
+        a["subject"] != b["subject"] for a, b in zip(one, other, strict=True)
+    )  # its own encoder's, too
 
 
 def config(**changes: Any) -> TrainingConfig:

@@ -408,10 +408,10 @@ def test_evaluate_prints_a_concept_s_figures(
     assert main([*concept, "--num_samples", "0"]) == 2
     assert "--num_samples: '0' is refused; it takes a whole number, from 1" in capsys.readouterr().err
     assert main(concept) == 2
-    assert "--encoder: required: this base has no CLIP" in capsys.readouterr().err
-    assert main([*concept, "--encoder", str(full)]) == 1
+    assert "--evaluation_encoder: required: this base has no CLIP" in capsys.readouterr().err
+    assert main([*concept, "--evaluation_encoder", str(full)]) == 1
     assert "no CLIP can be loaded from there" in capsys.readouterr().err
-    assert main([*concept, "--encoder", str(judge), "--json"]) == 0
+    assert main([*concept, "--evaluation_encoder", str(judge), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert len(found["copied"]) == 20 and -1 <= found["subject"] <= 1 and found["drift"] is None
-    assert found["subject"] != found["base_subject"]
+    assert len(found["copied"]) == 20 and found["dino"] is None and found["drift"] is None
+    assert -1 <= found["clip_i"]["concept"] <= 1 and found["clip_i"]["concept"] != found["clip_i"]["base"]

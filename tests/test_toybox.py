@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import AutoencoderKL, DiffusionPipeline, StableDiffusionPipeline, UNet2DConditionModel
+from PIL import Image
 from transformers import CLIPModel, CLIPProcessor, CLIPTextModel
 
-from trainer.evaluation import load_judge
+from trainer.evaluation import load_judge, load_subject_encoder
 
 TOYBOX = Path(__file__).parent.parent / "examples" / "toybox"
+BEAR = TOYBOX.parent / "teddy-bear/instance_images"
 MB = 1_000_000
 
 
@@ -92,3 +94,12 @@ def test_it_paints_the_place_and_the_colour_that_were_asked_for(pipeline: Stable
     for red, blue in (balls[:2], balls[2:]):
         assert red[0] > blue[0] + 0.3
         assert blue[2] > red[2] + 0.2
+
+
+def test_its_subject_encoder_knows_the_bear_in_another_place_rather_than_in_another_colour() -> None:
+    encoder = load_subject_encoder(str(TOYBOX / "subject_encoder"))
+    photos = [Image.open(path).convert("RGB") for path in sorted(BEAR.glob("*.jpg"))]
+    recoloured = [Image.merge("RGB", photo.split()[::-1]) for photo in photos]
+    seen, others = encoder.embed_images(photos), encoder.embed_images(recoloured)
+    same = (seen @ seen.T).fill_diagonal_(-1)
+    assert (same.max(1).values > (seen @ others.T).max(1).values).all()

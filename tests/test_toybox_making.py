@@ -1,5 +1,6 @@
 """The code that makes the embedded base: captions, recolouring, the losses, the linear start, resuming."""
 
+import math
 import random
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import autoencoder
 import checkpoint
 import clip
 import denoiser
+import likeness
 import linear_start
 import muon
 import pictures
@@ -213,6 +215,41 @@ def test_pretraining_goes_on_from_what_there_is(tmp_path: Path) -> None:
     after = trained(1).state_dict()
     assert (tmp_path / "unet.pt").exists() and any((w != before[name]).any() for name, w in after.items())
     assert all(bool(w.isfinite().all()) for w in after.values())
+
+
+def test_the_encoder_of_subjects_learns_what_stays_the_same(tmp_path: Path) -> None:
+    judge = clip.build(clip.build_tokenizer(tmp_path / "tokenizer"))
+    renders = [grey_render(pictures.FRAMED)] * 6
+    first, second = likeness.views(renders, 4, random.Random(0))
+    assert first.shape == second.shape == (8, 3, 128, 128) and first.abs().max() <= 1
+    before = likeness.begin(judge)
+    taken = dict(judge.vision_model.named_parameters())
+    assert all(torch.equal(weight, taken[name]) for name, weight in before.named_parameters())
+    whole = likeness.train(judge, renders, tmp_path / "whole.pt", steps=3, count=3)
+    likeness.train(judge, renders, tmp_path / "parts.pt", steps=0, count=3)
+    again = likeness.train(judge, renders, tmp_path / "whole.pt", steps=3, count=3)  # done already
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))
+    assert any(not torch.equal(weight, taken[name]) for name, weight in whole.named_parameters())
+
+
+def test_a_thing_is_moved_before_another_picture() -> None:
+    render = grey_render(64)
+    behind = np.full((64, 64, 3), 7, dtype=np.uint8)
+    moved = likeness.moved(render.rgb, render.tint, behind)
+    assert (moved[:, :28] == render.rgb[:, :28]).all() and (moved[:, 44:] == behind[:, 44:]).all()
+
+
+def test_the_loss_of_two_views_is_simclr_s() -> None:
+    one, other = torch.eye(2), torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    # each of four against three others: cosine 1 with some, 0 with others, at a temperature of a tenth
+    e = math.exp(10)
+    rows = [e / (e + e + 1), 1 / (1 + 1 + 1), e / (e + e + 1), 1 / (e + e + 1)]
+    assert likeness.contrast(one, other).item() == pytest.approx(-sum(map(math.log, rows)) / 4, rel=1e-5)
+
+
+def test_a_thing_is_found_again_among_others() -> None:
+    pairs = torch.eye(4), torch.eye(4)[[0, 1, 3, 2]]
+    assert likeness.found_again(lambda some: some, pairs) == 0.5
 
 
 def test_towers_are_averaged(tmp_path: Path) -> None:

@@ -111,9 +111,11 @@ def evaluate(argv: Sequence[str]) -> int:
 
     from trainer import evaluation, exam  # here, not above: torch takes seconds, and --help should not
 
-    encoder = arguments.encoder or exam.encoder_of(evaluation.load_settings(arguments.concept))
+    settings = evaluation.load_settings(arguments.concept)
+    encoder = arguments.evaluation_encoder or exam.encoder_of(settings)
     if encoder is None:
-        raise ConfigError("--encoder: required: this base has no CLIP of its own to compare with")
+        raise ConfigError("--evaluation_encoder: required: this base has no CLIP of its own to compare with")
+    judge = evaluation.load_judge(encoder, arguments.subject_encoder or exam.subject_encoder_of(settings))
     with tqdm(unit="prompt", dynamic_ncols=True, disable=None, leave=False) as bar:
 
         def on_step(done: int, total: int) -> None:
@@ -122,7 +124,7 @@ def evaluate(argv: Sequence[str]) -> int:
 
         found, _ = evaluation.evaluate_concept(
             arguments.concept,
-            encoder,
+            judge,
             num_samples=arguments.num_samples,
             seed=arguments.seed,
             guidance_scale=arguments.guidance_scale,

@@ -41,6 +41,7 @@ HARMLESS = {
     "log_interval",
     "keep",
     "evaluation_encoder",
+    "subject_encoder",
     "sample_batch_size",
     "class_guidance_scale",
     "num_class_images",

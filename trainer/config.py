@@ -284,6 +284,13 @@ class TrainingConfig(Settings):
         " folder",
         min_length=1,
     )
+    subject_encoder: str | None = field(
+        None,
+        "evaluation",
+        "vision transformer by which likeness to the photos is told (DINO), a folder or a name on the Hub; where not given"
+        " the base's own, if it has a subject_encoder folder, else the CLIP",
+        min_length=1,
+    )
 
     output_dir: str = field("dreambooth-model", "output", "folder of the finished concept", min_length=1)
     checkpointing_steps: int = field(

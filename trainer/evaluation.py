@@ -1,6 +1,7 @@
 """How well a concept knows its subject and still follows prompts, as the DreamBooth paper measures it (section 4.1).
 
-The encoder is a CLIP, named or a folder: the embedded base's own judge (examples/toybox/clip), or OpenAI's.
+Two encoders look: a CLIP compares with prompts, and one that was taught without words tells a thing from others of its
+kind (the paper's is DINO); each named or a folder. The embedded base has both (examples/toybox).
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import CLIPModel, CLIPProcessor
+from transformers import AutoImageProcessor, AutoModel, CLIPModel, CLIPProcessor
 
 from trainer import concept, generation, photos, sampling
 from trainer.config import GenerationConfig, TrainingConfig, training_config
@@ -45,11 +46,30 @@ PLACES = (
 
 
 @dataclass(frozen=True)
+class SubjectEncoder:
+    """A vision transformer; an image is its class token (Caron et al. 2021, DINO)."""
+
+    model: Any
+    processor: Any
+
+    @torch.no_grad()
+    def embed_images(self, images: Sequence[Image.Image]) -> Tensor:
+        """(N, hidden_size), of unit length."""
+        pixels = self.processor(list(images), return_tensors="pt").pixel_values
+        return F.normalize(self.model(pixel_values=pixels).last_hidden_state[:, 0], dim=-1)
+
+
+@dataclass(frozen=True)
 class Judge:
     """A CLIP that compares images with images and with texts; all embeddings are of unit length."""
 
     model: CLIPModel
     processor: CLIPProcessor
+    subject: SubjectEncoder | None = None
+
+    def embed_subjects(self, images: Sequence[Image.Image]) -> Tensor:
+        """For likeness to photos: by the encoder for that, or by the CLIP where there is none."""
+        return (self.subject or self).embed_images(images)
 
     @torch.no_grad()
     def embed_images(self, images: Sequence[Image.Image]) -> Tensor:
@@ -66,19 +86,35 @@ class Judge:
         return F.normalize(self.model.text_projection(pooled), dim=-1)
 
 
-def load_judge(name: str) -> Judge:
-    """A CLIP folder or a name on the Hub, float32, from safetensors only. Raises ModelError where there is none."""
+def load_judge(name: str, subject_encoder: str | None = None) -> Judge:
+    """A CLIP and an encoder of subjects, each a folder or a name on the Hub, float32, from safetensors only.
+
+    Raises ModelError where there is none."""
+    subject = load_subject_encoder(subject_encoder) if subject_encoder else None
     try:
         model = CLIPModel.from_pretrained(name, use_safetensors=True, dtype=torch.float32)
-        return Judge(model.eval(), CLIPProcessor.from_pretrained(name))
+        return Judge(model.eval(), CLIPProcessor.from_pretrained(name), subject)
     except (OSError, ValueError, KeyError, TypeError) as error:  # not there, no safetensors, another model
         raise ModelError(
             f"{name}: no CLIP can be loaded from there; name a folder or a model on the Hub"
         ) from error
 
 
+def load_subject_encoder(name: str) -> SubjectEncoder:
+    """As `load_judge`: DINO, DINOv2 or any vision transformer with a class token."""
+    try:
+        model = AutoModel.from_pretrained(name, use_safetensors=True, dtype=torch.float32)
+        if not hasattr(model.config, "patch_size"):
+            raise ValueError("no vision transformer")
+        return SubjectEncoder(model.eval(), AutoImageProcessor.from_pretrained(name))
+    except (OSError, ValueError, KeyError, TypeError) as error:  # not there, no safetensors, another model
+        raise ModelError(
+            f"{name}: no vision transformer can be loaded from there; name a folder or a model on the Hub"
+        ) from error
+
+
 def subject_fidelity(samples: Tensor, photos: Tensor) -> float:
-    """CLIP-I: mean cosine of every sample with every photo, both (N, D) of unit length."""
+    """CLIP-I and DINO: mean cosine of every sample with every photo, both (N, D) of unit length."""
     return float((samples @ photos.T).mean())
 
 
@@ -88,6 +124,20 @@ def photo_to_photo(photos: Tensor) -> float:
     assert count >= 2
     between = photos @ photos.T
     return float((between.sum() - between.diagonal().sum()) / (count * (count - 1)))
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """To the photos, by one encoder; mean cosines."""
+
+    photos: float  # among themselves, which is as much as can be expected
+    base: float
+    concept: float
+
+
+def likeness(photos: Tensor, base: Tensor, concept: Tensor) -> Likeness:
+    """All (N, D) of unit length, of one encoder."""
+    return Likeness(photo_to_photo(photos), subject_fidelity(base, photos), subject_fidelity(concept, photos))
 
 
 def prompt_fidelity(samples: Tensor, prompts: Tensor) -> float:
@@ -131,24 +181,32 @@ class Painted:
 class Evaluation:
     """Cosines, of means over all samples; what takes a class is None without one."""
 
-    photo_to_photo: float
-    subject: float  # CLIP-I
-    base_subject: float
+    dino: Likeness | None  # by the encoder of subjects, in DINO's place; None without one
+    clip_i: Likeness
     prompt: float  # CLIP-T, the class standing for the identifier
     base_prompt: float
     preservation: (
         float | None
-    )  # the paper's PRES, by this encoder: the class's likeness to the photos, less is better
+    )  # the paper's PRES: the class's likeness to the photos as `subject`'s, less is better
     base_preservation: float | None
     diversity: float | None  # among images of the class
     base_diversity: float | None
     drift: float | None
     copied: tuple[int | None, ...]  # for each sample the photo that it repeats
 
+    @property
+    def subject(self) -> Likeness:
+        """By the encoder that tells subjects best."""
+        return self.dino or self.clip_i
+
     def lines(self) -> list[str]:
         """A table for the terminal."""
+        by_clip = (
+            [("likeness to the photos by CLIP", self.clip_i.base, self.clip_i.concept)] if self.dino else []
+        )
         rows: list[tuple[str, float | None, float | None]] = [
-            ("likeness to the photos", self.base_subject, self.subject),
+            ("likeness to the photos", self.subject.base, self.subject.concept),
+            *by_clip,
             ("agreement with the prompts", self.base_prompt, self.prompt),
             ("likeness of the class alone to the photos", self.base_preservation, self.preservation),
             ("variety of the class", self.base_diversity, self.diversity),
@@ -159,7 +217,7 @@ class Evaluation:
             cells = ["" if value is None else f"{value:.3f}" for value in values]
             shown.append(f"{name:42} {cells[0]:>7} {cells[1]:>7}")
         repeated = sum(photo is not None for photo in self.copied)
-        shown.append(f"The photos are {self.photo_to_photo:.3f} alike among themselves.")
+        shown.append(f"The photos are {self.subject.photos:.3f} alike among themselves.")
         shown.append(f"{repeated} of {len(self.copied)} samples repeat a photo.")
         return shown
 
@@ -223,32 +281,35 @@ def evaluate(
     Raises PhotoError for fewer than two photos."""
     if len(taken) < 2:
         raise PhotoError("a concept is compared with at least two photos of its subject")
-    of_photos, wanted = judge.embed_images(taken), judge.embed_texts(texts)
+    of_photos, wanted = judge.embed_subjects(taken), judge.embed_texts(texts)
     ours, theirs = judge.embed_images(painted.concept), judge.embed_images(painted.base)
+    samples = judge.embed_subjects(painted.concept)
     by_class: dict[str, float | None] = dict.fromkeys(
         ("preservation", "base_preservation", "diversity", "base_diversity", "drift")
     )
     if painted.concept_class:
         own, base = judge.embed_images(painted.concept_class), judge.embed_images(painted.base_class)
-        by_class["preservation"] = subject_fidelity(own, of_photos)
-        by_class["base_preservation"] = subject_fidelity(base, of_photos)
+        for name, images in (
+            ("preservation", painted.concept_class),
+            ("base_preservation", painted.base_class),
+        ):
+            by_class[name] = subject_fidelity(judge.embed_subjects(images), of_photos)
         by_class["drift"] = language_drift(own, base)
         if len(own) > 1:
             by_class["diversity"], by_class["base_diversity"] = diversity(own), diversity(base)
     return Evaluation(
-        photo_to_photo=photo_to_photo(of_photos),
-        subject=subject_fidelity(ours, of_photos),
-        base_subject=subject_fidelity(theirs, of_photos),
+        dino=likeness(of_photos, judge.embed_subjects(painted.base), samples) if judge.subject else None,
+        clip_i=likeness(judge.embed_images(taken), theirs, ours),
         prompt=prompt_fidelity(ours, wanted),
         base_prompt=prompt_fidelity(theirs, wanted),
-        copied=tuple(copied(ours, of_photos)),
+        copied=tuple(copied(samples, of_photos)),
         **by_class,
     )
 
 
 def evaluate_concept(
     directory: Path,
-    encoder: str,
+    judge: Judge,
     places: Sequence[str] = PLACES,
     *,
     num_samples: int = 1,
@@ -259,7 +320,6 @@ def evaluate_concept(
     """A finished concept's figures, and the images that they are of. Raises ConceptError, ModelError, PhotoError."""
     subject = load_settings(directory).concepts[0]
     taken = [photos.open_photo(path) for path in photos.list_photos(Path(subject.instance_data_dir))]
-    judge = load_judge(encoder)
     painted = paint(
         directory, places, num_samples=num_samples, seed=seed, guidance_scale=guidance_scale, on_step=on_step
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from diffusers import StableDiffusionPipeline
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from trainer import choice, concept, evaluation, photos
 from trainer.choice import Judged, Report, Yardstick
@@ -29,8 +29,17 @@ EXAMPLE_COST = 4  # of training on one example, in forward passes: forward, back
 
 def encoder_of(config: TrainingConfig) -> str | None:
     """The CLIP that judges: as configured, or the base's own; None where there is neither."""
-    own = Path(config.pretrained_model_name_or_path) / "clip"
-    return config.evaluation_encoder or (str(own) if own.is_dir() else None)
+    return config.evaluation_encoder or _own(config, "clip")
+
+
+def subject_encoder_of(config: TrainingConfig) -> str | None:
+    """What tells the subject from others of its kind, likewise."""
+    return config.subject_encoder or _own(config, "subject_encoder")
+
+
+def _own(config: TrainingConfig, name: str) -> str | None:
+    folder = Path(config.pretrained_model_name_or_path) / name
+    return str(folder) if folder.is_dir() else None
 
 
 def cost(config: TrainingConfig, processes: int) -> float:
@@ -67,7 +76,7 @@ def begin(
         log("the last step is kept, unjudged: that takes one subject and at least two photos of it")
         return None
     try:
-        judge = evaluation.load_judge(name)
+        judge = evaluation.load_judge(name, subject_encoder_of(config))
     except ModelError as error:
         log(f"the last step is kept, unjudged: {error}")
         return None
@@ -95,7 +104,7 @@ class Exam:
         self.subject, kind = config.concepts[0].instance_prompt, config.concepts[0].class_prompt
         # CLIP knows no identifier; where the class was not told either, it has to read past one
         self.texts = judge.embed_texts([f"{kind or self.subject} {place}" for place in PLACES])
-        self.photos = judge.embed_images(taken)
+        self.photos = judge.embed_subjects(taken)
         self.seeds = [config.seed + index for index in range(max(len(PLACES), YARD_SEEDS))]
         of_base = [f"{kind or self.subject} {place}" for place in PLACES]
         asked = [f"{self.subject} {place}" for place in PLACES]
@@ -115,11 +124,13 @@ class Exam:
         self.painter = painter(
             asked + [kind] * CLASS_SEEDS if kind else asked, train_text_encoder=config.train_text_encoder
         )
-        base = judge.embed_images(yard.paint(pipeline.unet, None, self._seeds(YARD_SEEDS)))
+        painted = yard.paint(pipeline.unet, None, self._seeds(YARD_SEEDS))
+        base = judge.embed_images(painted)
         places, self.base_class = base[: len(PLACES)], base[len(PLACES) :]
+        subjects = judge.embed_subjects(painted[: len(PLACES)])
         self.yardstick = Yardstick(
             photo_to_photo=evaluation.photo_to_photo(self.photos),
-            base_subject=evaluation.subject_fidelity(places, self.photos),
+            base_subject=evaluation.subject_fidelity(subjects, self.photos),
             base_prompt=evaluation.prompt_fidelity(places, self.texts),
             drift_bound=evaluation.diversity(self.base_class) if kind else None,
         )
@@ -146,19 +157,19 @@ class Exam:
         folder.mkdir(exist_ok=True)
         for index, image in enumerate(images):
             image.save(folder / f"{step:06d}-{index}.png")
-        seen = self.judge.embed_images(images)
-        self.judged.append(self._figures(seen, step))
+        self.judged.append(self._figures(images, step))
         report = Report(self.yardstick, self.subject, PLACES, tuple(self.judged))
         concept.replace_text(self.directory / choice.FILE, report.text())
         return self.judged[-1]
 
-    def _figures(self, seen: Tensor, step: int) -> Judged:
+    def _figures(self, images: list[Image.Image], step: int) -> Judged:
+        seen, subjects = self.judge.embed_images(images), self.judge.embed_subjects(images[: len(PLACES)])
         samples, of_class = seen[: len(PLACES)], seen[len(PLACES) :]
         drift = evaluation.language_drift(of_class, self.base_class[:CLASS_SEEDS]) if self.by_class else None
-        repeated = (photo for photo in evaluation.copied(samples, self.photos) if photo is not None)
+        repeated = (photo for photo in evaluation.copied(subjects, self.photos) if photo is not None)
         return Judged(
             step=step,
-            subject=evaluation.subject_fidelity(samples, self.photos),
+            subject=evaluation.subject_fidelity(subjects, self.photos),
             prompt=evaluation.prompt_fidelity(samples, self.texts),
             drift=drift,
             copied=tuple(repeated),

@@ -129,10 +129,9 @@ def evaluate_parser() -> Parser:
         "evaluate", "Compare a concept with its photos, its prompts and its base, on the paper's prompts."
     )
     parser.add_argument("--concept", required=True, metavar="DIR", type=Path, help="a finished concept")
-    own = (
-        "the CLIP that compares, a folder or a name on the Hub; where not given the base's own, if it has one"
-    )
-    parser.add_argument("--encoder", metavar="NAME", help=own)
+    for name in ("evaluation_encoder", "subject_encoder"):
+        help_text = TrainingConfig.model_fields[name].description
+        parser.add_argument(f"--{name}", metavar="NAME", help=help_text)
     parser.add_argument("--num_samples", type=_positive, default=1, metavar="N", help="images a prompt [1]")
     parser.add_argument("--seed", type=int, default=0, help="of the first image [0]")
     scale = "how strictly the images follow the prompt; as the concept's previews where not given"

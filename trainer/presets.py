@@ -61,7 +61,7 @@ REASONS = {
     "with_prior_preservation": "so that other things of its class stay what they are",
     "num_class_images": "enough variety to hold the class, made once and shared",
     "class_guidance_scale": "what the small base makes under more guidance is too garish to keep a class by",
-    "prior_loss_weight": "enough to hold the class, and the bear is learnt sooner",
+    "prior_loss_weight": "enough to hold the class; more keeps the subject in the class's colours",
     "validation_guidance_scale": "more makes the small base's pictures garish",
     "sample_batch_size": "faster than one at a time, and small pictures have room",
     "center_crop": "what is learnt is what the cards show",
@@ -117,6 +117,7 @@ ON_GPU: dict[str, tuple[Any, str]] = {
     "checkpointing_steps": (100, "each is judged, and the best becomes the concept"),
     "checkpoints_total_limit": (2, "the newest two, to step back once, beside the best"),
     "evaluation_encoder": ("openai/clip-vit-base-patch32", "the CLIP that the paper's figures are by"),
+    "subject_encoder": ("facebook/dino-vits16", "tells a subject from others of its kind, as in the paper"),
 }
 PRIOR: dict[str, tuple[Any, str]] = {
     "with_prior_preservation": (True, "so that other things of its class stay what they are"),

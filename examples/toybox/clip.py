@@ -100,14 +100,18 @@ def build(tokenizer: CLIPTokenizer) -> CLIPModel:
 
 
 def build_processor(tokenizer: CLIPTokenizer) -> CLIPProcessor:
+    """Of pictures and captions."""
+    return CLIPProcessor(build_image_processor(), tokenizer)
+
+
+def build_image_processor() -> CLIPImageProcessor:
     """128 px, centred crop, -1 to 1."""
-    images = CLIPImageProcessor(
+    return CLIPImageProcessor(
         size={"shortest_edge": SIZE},
         crop_size={"height": SIZE, "width": SIZE},
         image_mean=MEAN,
         image_std=STD,
     )
-    return CLIPProcessor(images, tokenizer)
 
 
 def values_of(scene: Scene, colour: str) -> dict[str, str]:

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import autoencoder
 import clip
+import likeness
 import torch
 from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from pictures import load_renders, to_tensor
 from PIL import Image
 from torch import Tensor
-from transformers import CLIPModel, CLIPTokenizer
+from transformers import CLIPModel, CLIPTokenizer, CLIPVisionModel
 from vocabulary import COLOURS, judging_prompts
 
 HERE = Path(__file__).parent
@@ -105,6 +106,16 @@ def main() -> None:
         with torch.no_grad():
             again = pipeline.vae.decode(pipeline.vae.encode(pixels).latent_dist.mode()).sample.clamp(-1, 1)
         print("judge, reconstructions:", accuracy(clip.read(judge, tokenizer, again, wanted["kind"]), wanted))
+        encoder = CLIPVisionModel.from_pretrained(
+            arguments.toybox / "subject_encoder", dtype=torch.float32
+        ).eval()
+        pairs = likeness.views(renders, len(renders), random.Random(0))
+        for name, embed in (
+            ("subject encoder", lambda some: encoder(some).last_hidden_state[:, 0]),
+            ("judge", lambda some: judge.visual_projection(judge.vision_model(some).pooler_output)),
+        ):
+            share = likeness.found_again(embed, pairs)
+            print(f"{name}, one of {len(pairs[0])} things known in another view: {100 * share:.1f} %")
         if arguments.contact_sheet:
             shown, _ = painted_crops(load_renders(arguments.renders, held_out=False)[:48])
             sheet(shown, 8).save(arguments.contact_sheet, quality=88)

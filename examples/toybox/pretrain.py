@@ -1,7 +1,7 @@
 """Makes the toybox from renders and photographs: `python examples/toybox/pretrain.py --photos DIR ...`.
 
 Stages, each with its own checkpoint in --work_dir, so that a killed run goes on where it stopped: autoencoder, text tower,
-vision tower and UNet; then the parts are written, in half precision, as one diffusers pipeline. With `--start TOYBOX` in
+vision tower, subject encoder and UNet; then the parts are written, in half precision, as one diffusers pipeline. With `--start TOYBOX` in
 place of `--photos` its vision tower and UNet are trained on. A GPU is used where there is one.
 """
 
@@ -16,13 +16,14 @@ from typing import Any
 import autoencoder
 import clip
 import denoiser
+import likeness
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from judge import painted_crops
 from pictures import Render, load_photographs, load_renders
 from render import CACHE
-from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer, CLIPVisionModel
 
 HERE = Path(__file__).parent
 
@@ -49,8 +50,9 @@ def assemble(
     judge: CLIPModel,
     tokenizer: CLIPTokenizer,
     unet: UNet2DConditionModel,
+    subject_encoder: CLIPVisionModel,
 ) -> None:
-    """Writes the parts as one diffusers pipeline and its judge, half precision, no file above 10 MB."""
+    """Writes the parts as one diffusers pipeline and what judges it, half precision, no file above 10 MB."""
     pipeline = StableDiffusionPipeline(
         vae=vae,
         text_encoder=text_encoder_of(judge),
@@ -65,6 +67,8 @@ def assemble(
     pipeline.to("cpu", torch.float16).save_pretrained(directory, max_shard_size="9MB")
     judge.to("cpu", torch.float16).save_pretrained(directory / "clip", max_shard_size="9MB")
     clip.build_processor(tokenizer).save_pretrained(directory / "clip")
+    subject_encoder.to("cpu", torch.float16).save_pretrained(directory / "subject_encoder")
+    clip.build_image_processor().save_pretrained(directory / "subject_encoder")
 
 
 @dataclass
@@ -124,6 +128,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--text_steps", type=int, default=300)
     parser.add_argument("--vision_steps", type=int, default=5600)
     parser.add_argument("--vision_learning_rate", type=float, default=1e-3)
+    parser.add_argument("--likeness_steps", type=int, default=500, help="of the subject encoder")
     parser.add_argument("--unet_steps", type=int, default=6000)
     parser.add_argument("--unet_learning_rate", type=float, default=1.5e-3)
     parser.add_argument("--variants", type=int, default=3, help="colours and crops encoded of each render")
@@ -152,6 +157,9 @@ def main() -> None:
     )
     if arguments.start:
         judge = clip.averaged(judge, before)
+    subject_encoder = likeness.train(
+        judge, renders, work / "likeness.pt", steps=arguments.likeness_steps, device=device
+    )
     encoded = cached(
         work / "latents.pickle",
         lambda: denoiser.encode(
@@ -169,7 +177,7 @@ def main() -> None:
         start=parts.unet,
         device=device,
     )
-    assemble(arguments.output_dir, parts.vae, judge, parts.tokenizer, unet)
+    assemble(arguments.output_dir, parts.vae, judge, parts.tokenizer, unet, subject_encoder)
 
 
 if __name__ == "__main__":
