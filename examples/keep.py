@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from trainer import concept, generation
+from trainer import choice, concept, generation
 
 HERE = Path(__file__).parent
 
@@ -31,6 +31,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         pipeline = generation.load_concept(str(given.concept))
         pipeline.to(torch.float16).save_pretrained(target, max_shard_size="9MB")
     shutil.copy(given.concept / concept.SETTINGS_FILE, target)
+    if (given.concept / choice.FILE).is_file():
+        shutil.copy(given.concept / choice.FILE, target)
+        shutil.copytree(given.concept / choice.IMAGES, target / choice.IMAGES)
 
 
 if __name__ == "__main__":
