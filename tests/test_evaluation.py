@@ -100,14 +100,15 @@ def test_a_concept_s_figures_are_of_its_samples(judge: Path, subject_encoder: Pa
     )
     assert found.copied[0] == 0  # it is the photo
     both = evaluation.evaluate(painted, photos, texts, clip)
-    assert both.clip_i == found.clip_i and (both.prompt, both.drift) == (found.prompt, found.drift)
+    assert both.clip_i == found.clip_i and both.prompt == found.prompt
     assert clip.subject is not None
-    told = clip.subject.embed_images([*photos, picture("green"), picture("blue"), picture("white")])
-    assert told.shape == (5, 24) and both.dino == both.subject
+    told = clip.subject.embed_images([*photos, *map(picture, ("green", "blue", "white", "black"))])
+    assert told.shape == (6, 24) and both.dino == both.subject
     assert both.subject.photos == pytest.approx(float(told[0] @ told[1]), abs=1e-5)
     assert both.subject.concept == pytest.approx(float((told[[0, 2]] @ told[:2].T).mean()), abs=1e-5)
     assert both.subject.base == pytest.approx(float((told[[3, 2]] @ told[:2].T).mean()), abs=1e-5)
     assert both.preservation == pytest.approx(float((told[[3, 4]] @ told[:2].T).mean()), abs=1e-5)
+    assert both.drift == pytest.approx(float(1 - (1 + told[4] @ told[5]) / 2), abs=1e-5)
     without = evaluation.evaluate(
         evaluation.Painted(painted.base, painted.concept, [], []), photos, texts, by_clip
     )

@@ -287,7 +287,7 @@ class TrainingConfig(Settings):
     subject_encoder: str | None = field(
         None,
         "evaluation",
-        "vision transformer by which likeness to the photos is told (DINO), a folder or a name on the Hub; where not given"
+        "vision transformer by which likeness is told (DINO), a folder or a name on the Hub; where not given"
         " the base's own, if it has a subject_encoder folder, else the CLIP",
         min_length=1,
     )

@@ -288,12 +288,9 @@ def evaluate(
         ("preservation", "base_preservation", "diversity", "base_diversity", "drift")
     )
     if painted.concept_class:
-        own, base = judge.embed_images(painted.concept_class), judge.embed_images(painted.base_class)
-        for name, images in (
-            ("preservation", painted.concept_class),
-            ("base_preservation", painted.base_class),
-        ):
-            by_class[name] = subject_fidelity(judge.embed_subjects(images), of_photos)
+        own, base = judge.embed_subjects(painted.concept_class), judge.embed_subjects(painted.base_class)
+        by_class["preservation"] = subject_fidelity(own, of_photos)
+        by_class["base_preservation"] = subject_fidelity(base, of_photos)
         by_class["drift"] = language_drift(own, base)
         if len(own) > 1:
             by_class["diversity"], by_class["base_diversity"] = diversity(own), diversity(base)

@@ -125,12 +125,12 @@ class Exam:
             asked + [kind] * CLASS_SEEDS if kind else asked, train_text_encoder=config.train_text_encoder
         )
         painted = yard.paint(pipeline.unet, None, self._seeds(YARD_SEEDS))
-        base = judge.embed_images(painted)
-        places, self.base_class = base[: len(PLACES)], base[len(PLACES) :]
-        subjects = judge.embed_subjects(painted[: len(PLACES)])
+        subjects = judge.embed_subjects(painted)
+        of_subject, self.base_class = subjects[: len(PLACES)], subjects[len(PLACES) :]
+        places = judge.embed_images(painted[: len(PLACES)])
         self.yardstick = Yardstick(
             photo_to_photo=evaluation.photo_to_photo(self.photos),
-            base_subject=evaluation.subject_fidelity(subjects, self.photos),
+            base_subject=evaluation.subject_fidelity(of_subject, self.photos),
             base_prompt=evaluation.prompt_fidelity(places, self.texts),
             drift_bound=evaluation.diversity(self.base_class) if kind else None,
         )
@@ -163,14 +163,14 @@ class Exam:
         return self.judged[-1]
 
     def _figures(self, images: list[Image.Image], step: int) -> Judged:
-        seen, subjects = self.judge.embed_images(images), self.judge.embed_subjects(images[: len(PLACES)])
-        samples, of_class = seen[: len(PLACES)], seen[len(PLACES) :]
+        subjects, places = self.judge.embed_subjects(images), self.judge.embed_images(images[: len(PLACES)])
+        of_subject, of_class = subjects[: len(PLACES)], subjects[len(PLACES) :]
         drift = evaluation.language_drift(of_class, self.base_class[:CLASS_SEEDS]) if self.by_class else None
-        repeated = (photo for photo in evaluation.copied(subjects, self.photos) if photo is not None)
+        repeated = (photo for photo in evaluation.copied(of_subject, self.photos) if photo is not None)
         return Judged(
             step=step,
-            subject=evaluation.subject_fidelity(subjects, self.photos),
-            prompt=evaluation.prompt_fidelity(samples, self.texts),
+            subject=evaluation.subject_fidelity(of_subject, self.photos),
+            prompt=evaluation.prompt_fidelity(places, self.texts),
             drift=drift,
             copied=tuple(repeated),
         )
