@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Walk, and write the pictures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("url", help="where the app is")
-    parser.add_argument("--prompt", default="a photo of a sks teddy bear in the snow")
+    parser.add_argument("--prompt", default="a photo of a sks teddy bear on the beach")
     given = parser.parse_args(argv)
     path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:

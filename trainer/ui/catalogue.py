@@ -15,8 +15,8 @@ TOYBOX_GUIDANCE = 5.0  # that of the judge's 200 prompts
 GUIDANCE: float = GenerationConfig.model_fields["guidance_scale"].default
 STABLE_DIFFUSION = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 PLACES = (
-    "in the snow",
     "on the beach",
+    "in the snow",
     "on the moon",
     "on a wooden floor",
     "floating on top of water",
