@@ -28,7 +28,7 @@ LAYERS = (
     },
     {"batches", "learner", "previews", "generation", "ladder", "bundle"},
     {"preparation", "evaluation", "showcase", "uploader", "hub", "identifier"},
-    {"objective", "exam"},
+    {"objective", "exam", "choose"},
     {"loop", "memory"},
     {"jobs"},
     {"__main__"},

@@ -56,3 +56,10 @@ def test_a_row_a_step_with_its_pictures(tmp_path: Path) -> None:
     )
     assert "<small>repeats photo 1, 3</small><small>class drifted</small>" in last
     assert "<moon>" not in html and "&lt;moon&gt;" in html
+    # what can be chosen instead: those that are still there, but not what is the concept already
+    assert "<button" not in html
+    for name in ("checkpoint-100", "checkpoint-300", "checkpoint-x"):
+        (tmp_path / name).mkdir()
+    html = report.report_html(tmp_path)
+    assert html.count("<button") == 1 and 'data-do="choose" data-which="300"' in html
+    assert f'data-of="{tmp_path.name}"' in html

@@ -14,6 +14,8 @@ from playwright.sync_api import Browser, Page, expect
 from studio import EXAMPLE, App, choose, chromium, opened, running, tab
 from test_app import LONG, SHORT, bring, finish, reach, refusal
 
+from trainer import choice
+from trainer.choice import Judged, Report, Yardstick
 from trainer.snapshots import Snapshot
 from trainer.ui import background, dataset, status
 
@@ -275,6 +277,28 @@ def test_what_a_stopped_training_needs_is_kept_for_it(page: Page, app: App, pict
     images.first.click()
     expect(images).to_have_count(1)
     expect(page.locator("#class-images .notice")).to_have_count(0)
+
+
+def test_another_step_is_chosen_from_the_report(page: Page, app: App) -> None:
+    client = app.client()
+    name = bring(client, title="Choosy")["concept"]
+    client.predict(name, SHORT | {"checkpoints_total_limit": 3}, api_name="/start_training")
+    assert finish(client, name)["state"] == "finished"
+    (folder,) = app.root.glob(f"*/{name}")
+    figures = (Judged(step, 0.2 + step / 20, 0.4, 0.1, ()) for step in (2, 4, 6))
+    judged = Report(Yardstick(0.6, 0.2, 0.4, 0.5), "a photo of a sks dog", ("in the snow",), tuple(figures))
+    (folder / choice.FILE).write_text(judged.text())
+    weights = folder / "unet/diffusion_pytorch_model.safetensors"
+    last = weights.read_bytes()
+    afresh(page, "Choosy", "Train")
+    expect(page.locator("#report tr.kept")).to_contain_text("6kept")
+    use = page.locator("#report").get_by_role("button", name="Use this one")
+    expect(use).to_have_count(2)
+    use.first.click()
+    expect(page.locator("#answer .notice.good")).to_have_text("Step 2 is the concept now.")
+    expect(page.locator("#report tr.kept")).to_contain_text("2kept")
+    expect(page.locator("#report p")).to_contain_text("Step 2 was chosen by hand")
+    assert weights.read_bytes() != last
 
 
 def test_a_preview_of_another_run_is_another_picture(tmp_path: Path) -> None:

@@ -18,11 +18,12 @@ from trainer.config import advice, check_instance_data, generation_config, train
 from trainer.errors import ConfigError, HubError, RepositoryExistsError, TrainerError
 from trainer.fields import did_you_mean
 
-USAGE = """usage: python -m trainer train|generate|evaluate|check|push ...
+USAGE = """usage: python -m trainer train|generate|evaluate|choose|check|push ...
 
   train      teach the base model a subject from a handful of photos
   generate   draw images of a concept
   evaluate   how well a concept knows its subject, and still listens
+  choose     another checkpoint as the concept than the one judged best
   check      one verdict for each photo of a folder
   push       put a finished concept on the Hugging Face Hub
 
@@ -43,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "train": train,
         "generate": generate,
         "evaluate": evaluate,
+        "choose": choose,
         "check": check,
         "push": push,
     }
@@ -131,6 +133,19 @@ def evaluate(argv: Sequence[str]) -> int:
             on_step=on_step,
         )
     print(json.dumps(asdict(found), indent=1) if arguments.json else "\n".join(found.lines()))
+    return 0
+
+
+def choose(argv: Sequence[str]) -> int:
+    """Makes another checkpoint the concept, and says what its figures were."""
+    arguments = flags.choose_parser().parse(argv)
+
+    from trainer import choice  # here, not above: torch takes seconds, and --help should not
+    from trainer.choose import choose as take
+
+    take(arguments.concept, arguments.step)
+    report = choice.read(arguments.concept)
+    print(report.verdict if report else f"Step {arguments.step} is the concept now.")
     return 0
 
 

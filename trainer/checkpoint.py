@@ -177,7 +177,7 @@ def find(directory: Path, name: str) -> Path | None:
     reason = fault(checkpoint)
     if reason is not None:
         there = ", ".join(path.name for path in checkpoints(directory)) or "none"
-        raise CheckpointError(f"{checkpoint} cannot be resumed from: {reason}. Checkpoints there: {there}")
+        raise CheckpointError(f"{checkpoint} cannot be used: {reason}. Checkpoints there: {there}")
     return checkpoint
 
 

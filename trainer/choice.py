@@ -65,15 +65,20 @@ class Report:
     subject: str  # the instance prompt
     places: tuple[str, ...]  # where it was asked for
     judged: tuple[Judged, ...]  # at least one
+    chosen: int | None = None  # the step that somebody preferred
 
     @property
     def kept(self) -> int:
         """The step to keep."""
-        return best(self.judged, self.yardstick).step
+        return self.chosen or best(self.judged, self.yardstick).step
 
     @property
     def verdict(self) -> str:
-        return verdict(self.judged, self.yardstick)
+        """What was kept and why, in plain words."""
+        found = verdict(self.judged, self.yardstick)
+        if self.chosen is None:
+            return found
+        return f"Step {self.chosen} was chosen by hand. By the figures: {found[0].lower()}{found[1:]}"
 
     def text(self) -> str:
         """For FILE: for the page, the card and a resumption."""
@@ -86,7 +91,11 @@ def read(directory: Path) -> Report | None:
         found: dict[str, Any] = json.loads((directory / FILE).read_text(encoding="utf-8"))
         judged = (Judged(**{**each, "copied": tuple(each["copied"])}) for each in found["judged"])
         return Report(
-            Yardstick(**found["yardstick"]), found["subject"], tuple(found["places"]), tuple(judged)
+            Yardstick(**found["yardstick"]),
+            found["subject"],
+            tuple(found["places"]),
+            tuple(judged),
+            found.get("chosen"),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

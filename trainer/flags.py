@@ -140,6 +140,13 @@ def evaluate_parser() -> Parser:
     return parser
 
 
+def choose_parser() -> Parser:
+    parser = _parser("choose", "Make another checkpoint the concept than the one that was judged best.")
+    parser.add_argument("--concept", required=True, metavar="DIR", type=Path, help="a finished concept")
+    parser.add_argument("--step", required=True, type=_positive, metavar="N", help="of checkpoint-N")
+    return parser
+
+
 def _positive(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is refused; it takes a whole number, from 1")

@@ -24,7 +24,7 @@ def report_html(folder: Path) -> str:
     if report is None:
         return ""
     return (
-        f'<section class="report"><h3>Did it learn?</h3><p>{escape(report.verdict)}</p>'
+        f'<section class="report" data-of="{escape(folder.name)}"><h3>Did it learn?</h3><p>{escape(report.verdict)}</p>'
         f"{curves(report)}{table(report, folder)}</section>"
     )
 
@@ -71,7 +71,9 @@ def curves(report: Report) -> str:
 
 def table(report: Report, folder: Path) -> str:
     """A row a step: its pictures, the kept one marked."""
-    rows = "".join(_row(each, report, folder) for each in report.judged)
+    names = (path.name.removeprefix("checkpoint-") for path in folder.glob("checkpoint-*"))
+    there = {int(name) for name in names if name.isdecimal()}
+    rows = "".join(_row(each, report, folder, there) for each in report.judged)
     heads = "".join(f'<th scope="col">{escape(place)}</th>' for place in report.places)
     return (
         f'<div class="table" tabindex="0" role="region" aria-label="Pictures by step"><table><thead><tr>'
@@ -79,7 +81,7 @@ def table(report: Report, folder: Path) -> str:
     )
 
 
-def _row(judged: Judged, report: Report, folder: Path) -> str:
+def _row(judged: Judged, report: Report, folder: Path, there: set[int]) -> str:
     by, kept = report.yardstick, judged.step == report.kept
     said = [f"{judged.learnt(by):.0%} like the photos", f"{judged.obeyed(by):.0%} as prompted"]
     if judged.copied:
@@ -89,6 +91,8 @@ def _row(judged: Judged, report: Report, folder: Path) -> str:
         said.append("class drifted")
     facts = "".join(f"<small>{escape(each)}</small>" for each in said)
     mark = "<strong>kept</strong>" if kept else ""
+    if judged.step in there and not kept:
+        facts += f'<button type="button" data-do="choose" data-which="{judged.step}">Use this one</button>'
     images = folder / choice.IMAGES
     cells = "".join(
         f"<td>{_picture(images / f'{judged.step:06d}-{index}.png', f'step {judged.step}, {place}')}</td>"

@@ -102,7 +102,7 @@ class Train:
                     self.resume = gr.Button("Go on", visible=False, elem_id="resume", variant="primary")
                     self.use = gr.Button("Paint with it", visible=False, elem_id="use", variant="primary")
                     self.delete = gr.Button("Delete this concept", visible=False, elem_id="delete")
-                self.report = gr.HTML("", elem_id="report", padding=False)
+                self.report = gr.HTML("", elem_id="report", padding=False, js_on_load=PRESS)
                 self.previews = gr.HTML("", elem_id="previews", padding=False)
                 self.log = gr.HTML("", elem_id="log", padding=False)
                 with gr.Accordion("Class images", open=False) as self.classes:
@@ -170,6 +170,9 @@ class Train:
         close = "() => ({open: false, __type__: 'update'})"
         self.current.input(None, None, self.classes, js=close, api_visibility="private")
         self.classes.expand(self.show_class_images, self.current, self.class_images, **quiet)
+        self.report.submit(
+            self.choose, self.current, [self.answer, *seen], show_progress="hidden", api_visibility="private"
+        )
         self.class_images.submit(self.cull, self.current, self.class_images, trigger_mode="multiple", **quiet)
         self._endpoints()
 
@@ -358,6 +361,28 @@ class Train:
         except TrainerError as error:
             return [notice(str(error), "error"), *self.look(name, None, request)]
         return ["", *self.look(name, None, request)]
+
+    def choose(self, name: str, request: gr.Request, event: gr.EventData) -> Iterator[list[Any]]:
+        """Another checkpoint of the report."""
+        pressed = event._data or {}
+        same = [gr.skip()] * len(self.looked())
+        try:
+            folder = self._allowed(name, request)
+            if pressed.get("of") != name:  # another concept was chosen since it was drawn
+                raise ConfigError("Another concept is shown now: press again.")
+            step = int(str(pressed.get("which")))
+            for told in telling(lambda tell, stop: self._choose(folder, step, tell, stop)):
+                yield [told, *same]
+            yield [notice(f"Step {step} is the concept now.", "good"), *self.look(name, None, request)]
+        except Exception as error:  # whatever it was, the page must not be left waiting
+            yield [notice(words_for(error), "error"), *self.look(name, None, request)]
+
+    def _choose(self, folder: Path, step: int, tell: Tell, stop: threading.Event) -> None:
+        from trainer.choose import choose  # here, not above: it imports torch
+
+        with self.studio.turn(lambda ahead: tell(waiting(ahead)), stop.is_set):
+            tell(progress(f"Loading step {step} back", 0, 0))
+            choose(folder, step)
 
     def remove(self, name: str, sure: bool, request: gr.Request) -> tuple[Any, str]:
         """Delete a concept with its photos; returns what is worked on then, and a message."""

@@ -1,0 +1,51 @@
+"""Another checkpoint than the one that was judged best, as the concept."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from trainer import checkpoint, choice, concept, finish, models, optimizers, preparation
+from trainer.config import training_config
+from trainer.learner import Learner
+
+
+def choose(directory: Path, step: int) -> None:
+    """Make what `checkpoint-{step}` holds the finished concept: staged, loaded back and compared with the base first.
+
+    The checkpoints stay, so that another can be chosen again. Raises CheckpointError where it is not there or damaged,
+    BusyError during a training, ConceptError, TrainingError.
+    """
+    config = training_config(**concept.read_settings(directory)["config"] | {"output_dir": str(directory)})
+    lora = config.method == "lora"
+
+    def load_base(**components: Any) -> Any:
+        return preparation.load_base(config, **components)
+
+    with concept.lock(directory):
+        path = checkpoint.find(directory, f"checkpoint-{step}")
+        assert path is not None
+        pipeline = load_base()
+        prompt = config.concepts[0].instance_prompt
+        answer, device = models.probe(pipeline, prompt), pipeline.device
+        unet, text_encoder = pipeline.unet, pipeline.text_encoder if config.train_text_encoder else None
+        learner = Learner(config, unet, text_encoder, processes=1, training_steps=1)
+        learner.load(path)
+        optimizers.restore_masters(learner.optimizer)
+        try:
+            staged = finish.stage(
+                directory, learner.unet, learner.text_encoder, lora=lora, load_base=load_base
+            )
+            concept.write_settings(staged, config)
+            finish.verify(staged, answer, prompt, device, lora=lora, load_base=load_base)
+            concept.publish(staged, directory)
+        finally:
+            concept.remove(directory / concept.STAGING)
+        note(directory, step)
+
+
+def note(directory: Path, step: int) -> None:
+    """Have a concept's report say that this step is the concept now."""
+    if report := choice.read(directory):
+        by_itself = choice.best(report.judged, report.yardstick).step
+        noted = replace(report, chosen=None if step == by_itself else step)
+        concept.replace_text(directory / choice.FILE, noted.text())
