@@ -5,6 +5,8 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     name, _, password = (given.login or "").partition(":")
+    import_reloader()
     try:
         build(shared).queue(max_size=64, default_concurrency_limit=4).launch(
             server_name=given.host,
@@ -69,6 +72,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         shared.jobs.close()
     return 0
+
+
+def import_reloader() -> None:
+    """On a Space, have gradio's reloader imported before the server runs.
+
+    As it is imported it looks at every object there is. Done in its own thread, beside the first request, that now and
+    then ends the start: CPython fails where a tuple is looked at that is still being made (python/cpython#59313).
+    """
+    if os.environ.get("SYSTEM") == "spaces":  # gradio's own sign of a Space
+        with suppress(ImportError):
+            import_module("spaces.reloading.server")
 
 
 def arguments() -> argparse.ArgumentParser:

@@ -482,8 +482,8 @@ def test_21_prompts_are_capped_and_said(app: App, page: Page) -> None:
 
 
 def test_22_a_prompt_without_the_identifier_is_said(app: App, trained: str, page: Page) -> None:
-    page.locator("#concept input").click()
-    page.get_by_role("option", name="Trained", exact=True).click()
+    page.goto(f"{app.url}/?concept={trained}&num_samples=2")
+    expect(page.locator("#stage")).to_contain_text("The link's settings are filled in")
     expect(page.locator("#chip")).to_have_text("sks dog")
     page.locator("#prompt textarea").fill("photo of dog")
     page.locator("#generate").click()

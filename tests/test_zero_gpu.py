@@ -1,6 +1,9 @@
 """The app on ZeroGPU: painting goes through a lent GPU, in a process of its own; training says why it cannot."""
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,7 +11,7 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
-from studio import App, running
+from studio import ROOT, App, running
 from test_app import bring, refusal
 
 from trainer import metadata
@@ -80,3 +83,20 @@ def test_training_says_why_it_cannot_run_there(app: App) -> None:
     client = app.client()
     name = bring(client)["concept"]
     assert "Training cannot run on ZeroGPU" in refusal(client, name, {}, api_name="/start_training")
+
+
+@pytest.mark.parametrize(("environment", "imported"), [({"SYSTEM": "spaces"}, True), ({}, False)])
+def test_the_reloader_of_a_space_is_imported_before_the_server_runs(
+    environment: dict[str, str], imported: bool
+) -> None:
+    """`codefind` is what looks at every object there is as it is imported."""
+    look = "import sys, app; app.import_reloader(); print('codefind' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", look],
+        env=os.environ | environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f"{imported}\n"
