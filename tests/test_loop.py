@@ -149,7 +149,7 @@ def test_the_text_encoder_has_a_learning_rate_of_its_own(train: Train, sd1: Path
 
 RESUMED = [
     {"gradient_accumulation_steps": 2, "lr_scheduler": "cosine", "lr_warmup_steps": 2},
-    {"method": "lora", "train_text_encoder": True, "lora_dropout": 0.3},
+    {"method": "lora", "train_text_encoder": True, "lora_dropout": 0.3, "lora_layers": "all"},
     {
         "train_text_encoder": True,
         "text_encoder_lr": 1e-4,

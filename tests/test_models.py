@@ -110,22 +110,25 @@ def test_other_vae_and_tokenizer(sd1: Path, sd2: Path) -> None:
         models.load_pipeline(str(sd1), tokenizer_name=str(sd1 / "nowhere"))
 
 
-def trained_lora(pipeline: Any) -> torch.Tensor:
+def trained_lora(pipeline: Any, layers: str = "attention") -> torch.Tensor:
     """Add LoRA to both parts, move it, and return the pipeline's answer."""
     torch.manual_seed(1)
     for module in (pipeline.unet, pipeline.text_encoder):
-        models.add_lora(module, 2)
+        models.add_lora(module, 2, layers=layers)
         for parameter in models.trainable(module):
             parameter.data.add_(0.1 * torch.randn_like(parameter))
     return models.probe(pipeline, "a dog")
 
 
+@pytest.mark.parametrize("layers", ["attention", "all"])
 @pytest.mark.parametrize("base", ["sd1", "sd2"])
-def test_lora_loads_with_plain_diffusers(base: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_lora_loads_with_plain_diffusers(
+    base: str, layers: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     folder = str(request.getfixturevalue(base))
     pipeline = models.load_pipeline(folder)
     untrained = models.probe(pipeline, "a dog")
-    answer = trained_lora(pipeline)
+    answer = trained_lora(pipeline, layers)
     models.save_lora(tmp_path, pipeline.unet, pipeline.text_encoder)
     plain = DiffusionPipeline.from_pretrained(folder, use_safetensors=True, safety_checker=None)
     plain.load_lora_weights(str(tmp_path))
@@ -147,13 +150,28 @@ def test_lora_starts_unchanged_frozen_and_float32(sd1: Path) -> None:
     torch.testing.assert_close(models.probe(pipeline, "a dog"), before, atol=0.05, rtol=0.05)
 
 
-@pytest.mark.parametrize("lora", [True, False])
-def test_weights_of_a_checkpoint_come_back_bit_for_bit(sd1: Path, tmp_path: Path, lora: bool) -> None:
+def test_lora_of_all_layers_leaves_none_of_the_blocks_out(sd1: Path) -> None:
+    unet = models.load_pipeline(str(sd1)).unet
+    multiplying = {
+        name
+        for name, module in unet.named_modules()
+        if isinstance(module, torch.nn.Linear | torch.nn.Conv2d) and "block" in name
+    }
+    models.add_lora(unet, 4, layers="all")
+    adapted = {
+        name.removesuffix(".base_layer") for name, _ in unet.named_modules() if name.endswith(".base_layer")
+    }
+    assert adapted == multiplying and len(multiplying) > 64
+
+
+@pytest.mark.parametrize("layers", ["", "attention", "all"])
+def test_weights_of_a_checkpoint_come_back_bit_for_bit(sd1: Path, tmp_path: Path, layers: str) -> None:
+    lora = bool(layers)
     pipeline, other = models.load_pipeline(str(sd1)), models.load_pipeline(str(sd1))
     if lora:
-        answer = trained_lora(pipeline)
+        answer = trained_lora(pipeline, layers)
         for module in (other.unet, other.text_encoder):
-            models.add_lora(module, 2)
+            models.add_lora(module, 2, layers=layers)
     else:
         for module in (pipeline.unet, pipeline.text_encoder):
             for parameter in module.parameters():

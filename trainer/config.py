@@ -67,6 +67,12 @@ class TrainingConfig(Settings):
     tokenizer_name: str | None = field(None, "model", "another tokenizer than the base model's own")
     rank: int = field(4, "model", "rank of the LoRA matrices (method lora)", ge=1, le=1024)
     lora_dropout: float = field(0.0, "model", "dropout before the LoRA matrices (method lora)", ge=0, lt=1)
+    lora_layers: Literal["attention", "all"] = field(
+        "attention",
+        "model",
+        "what LoRA trains in the UNet: its blocks' attention, as diffusers' scripts do, or all their layers; convolutions"
+        " hold pattern and texture, and make the file several times as large (method lora)",
+    )
     train_text_encoder: bool = field(False, "model", "train the text encoder too, instead of the UNet alone")
 
     instance_data_dir: str | None = field(None, "data", "folder with the photos of the subject; required")
@@ -413,8 +419,11 @@ def advice(config: TrainingConfig) -> list[str]:
                 f"instance_prompt: {concept.instance_prompt!r} has no identifier of its own, as sks in"
                 " 'a photo of sks dog'; the subject would replace its whole class"
             )
-    if config.method == "full" and (config.rank, config.lora_dropout) != (4, 0.0):
-        found.append("rank, lora_dropout: not used with method full")
+    of_lora = ("rank", "lora_dropout", "lora_layers")
+    if config.method == "full" and any(
+        getattr(config, name) != TrainingConfig.model_fields[name].default for name in of_lora
+    ):
+        found.append(f"{', '.join(of_lora)}: not used with method full")
     if config.text_encoder_lr is not None and not config.train_text_encoder:
         found.append("text_encoder_lr: not used without train_text_encoder")
     if config.lr_scheduler != "constant" and config.lr_warmup_steps >= (config.max_train_steps or 10**9):

@@ -41,7 +41,7 @@ class Learner:
         for module in self.modules:
             if self.lora:
                 models.cast(module, self.dtype)
-                models.add_lora(module, config.rank, config.lora_dropout)
+                models.add_lora(module, config.rank, config.lora_dropout, config.lora_layers)
             else:
                 module.requires_grad_(True)
             module.train()

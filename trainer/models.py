@@ -36,6 +36,10 @@ from trainer.errors import ModelError
 
 # The attention projections that diffusers' own LoRA scripts train.
 UNET_LORA_TARGETS = ["to_k", "to_q", "to_v", "to_out.0"]
+# All else in the UNet's blocks that multiplies: convolutions, samplers, and the transformers' other linear layers.
+UNET_LORA_OTHERS = [
+    "conv1", "conv2", "conv_shortcut", "conv", "time_emb_proj", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2",
+]  # fmt: skip
 TEXT_ENCODER_LORA_TARGETS = ["q_proj", "k_proj", "v_proj", "out_proj"]
 LORA_FILE = "pytorch_lora_weights.safetensors"
 SAFE_LIBRARIES = {"diffusers", "transformers", "stable_diffusion"}
@@ -283,14 +287,17 @@ def trainable(*modules: nn.Module) -> Iterator[nn.Parameter]:
     return (parameter for module in modules for parameter in module.parameters() if parameter.requires_grad)
 
 
-def add_lora(module: nn.Module, rank: int, dropout: float = 0.0) -> None:
+def add_lora(module: nn.Module, rank: int, dropout: float = 0.0, layers: str = "attention") -> None:
     """Freeze a UNet or text encoder and add a LoRA adapter (arXiv 2106.09685) of `rank` to its attention, in float32.
+
+    With `layers` "all", to every layer of the UNet's blocks.
 
     alpha equals rank, as in diffusers' scripts, so the adapter's scale is 1. The first factor is drawn from torch's
     global generator, the second is zero: the module's output is unchanged at first.
     """
     freeze(module)
-    targets = UNET_LORA_TARGETS if isinstance(module, UNet2DConditionModel) else TEXT_ENCODER_LORA_TARGETS
+    in_unet = UNET_LORA_TARGETS + (UNET_LORA_OTHERS if layers == "all" else [])
+    targets = in_unet if isinstance(module, UNet2DConditionModel) else TEXT_ENCODER_LORA_TARGETS
     config = LoraConfig(
         r=rank, lora_alpha=rank, lora_dropout=dropout, init_lora_weights="gaussian", target_modules=targets
     )
@@ -302,7 +309,9 @@ def add_lora(module: nn.Module, rank: int, dropout: float = 0.0) -> None:
 def lora_state(module: nn.Module) -> dict[str, Tensor]:
     """The adapter's weights under diffusers' names."""
     state: dict[str, Tensor] = convert_state_dict_to_diffusers(get_peft_model_state_dict(module))
-    return state
+    # which diffusers itself only gives the attention's; it reads a file whose names are all of one kind
+    names = {name: name.replace(".lora_A.", ".lora.down.").replace(".lora_B.", ".lora.up.") for name in state}
+    return {names[name]: weight for name, weight in state.items()}
 
 
 def save_lora(directory: Path, unet: nn.Module, text_encoder: nn.Module | None) -> None:
