@@ -4,12 +4,11 @@ The bear is the same in all of them, hair by hair; its pose, the place, the ligh
 that exist are kept. Needs `bpy` (Python 3.11), `numpy` and `Pillow`; a minute or so a photograph and core.
 """
 
-import argparse
 import math
 import random
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +19,7 @@ sys.path.insert(0, str(HERE.parent / "toybox"))
 import blend as b  # noqa: E402
 import bpy  # noqa: E402
 from mathutils import Matrix, Vector  # noqa: E402
-from PIL import Image  # noqa: E402
-from places import PLACES  # noqa: E402
+from photographs import Shot, main  # noqa: E402
 
 Parts = list[bpy.types.Object]
 Weight = Callable[[Vector], float]
@@ -51,94 +49,57 @@ class Pose:
     lean: float = 0  # forward
 
 
-@dataclass(frozen=True)
-class Shot:
-    """One photograph: the pose, the place and its light, how the bear is turned, and the camera."""
+@dataclass(frozen=True, kw_only=True)
+class BearShot(Shot):
+    """A photograph, and the bear's pose in it."""
 
-    place: str
-    light: str
     pose: Pose
-    turn: float
-    azimuth: float
-    height: float
-    distance: float
-    lens: float
-    aim: float = 0.46  # height of the camera's target
-    exposure: float = 0.4  # stops
-    seed: int = 0
 
 
 STANDING = ((2, 5, 8), (-3, 6, 10))
-SHOTS = (
-    Shot("wooden floor", "day", Pose(head=(2, -4, -9)), 0, 0, 12, 3.1, 72, exposure=0.65, seed=1),
-    Shot(
-        "grass", "day", Pose(head=(-4, 6, 9), arms=((24, 122, 0), (42, 42, 0))), -8, -10, 14, 3.0, 66, seed=2
-    ),
-    Shot(
-        "beach",
-        "sunset",
-        Pose(head=(0, 8, 7), legs=((88, 0, 22), (88, 0, 38))),
-        -34,
-        6,
-        11,
-        3.1,
-        68,
-        exposure=0.75,
-        seed=3,
-    ),
-    Shot(
-        "kitchen table",
-        "day",
-        Pose(head=(6, 0, 12), arms=((62, 30, 0), (54, 34, 0)), lean=4),
-        24,
-        -4,
-        18,
-        3.2,
-        70,
-        exposure=0.5,
-        seed=4,
-    ),
-    Shot("bookshelf", "lamp", Pose(head=(3, -6, -12)), 10, 4, 10, 2.75, 82, 0.56, 0.75, seed=5),
-    Shot(
-        "white rug",
-        "overcast",
-        Pose(head=(-14, 0, 10), legs=((86, 0, 36), (88, 0, 26))),
-        -14,
-        -6,
-        32,
-        3.1,
-        66,
-        0.42,
-        0.75,
-        seed=6,
-    ),
-    Shot(
-        "autumn leaves",
-        "sunset",
-        Pose(head=(2, 0, -8), arms=((14, 34, 0), (10, 30, 0)), legs=STANDING),
-        18,
-        -8,
-        9,
-        3.3,
-        60,
-        0.6,
-        0.75,
-        seed=7,
-    ),
-    Shot(
-        "sidewalk",
-        "overcast",
-        Pose(head=(-2, 10, 8), arms=((20, 42, 0), (34, 22, 0)), legs=STANDING),
-        -22,
-        8,
-        13,
-        3.5,
-        64,
-        0.6,
-        0.55,
-        seed=8,
-    ),
+FLOOR = BearShot(
+    place="wooden floor",
+    light="day",
+    turn=0,
+    azimuth=0,
+    height=12,
+    distance=3.1,
+    lens=72,
+    exposure=0.65,
+    seed=1,
+    pose=Pose(head=(2, -4, -9)),
 )
+SHOTS = (
+    FLOOR,
+    replace(
+        FLOOR, place="grass", turn=-8, azimuth=-10, height=14, distance=3.0, lens=66, exposure=0.4, seed=2,
+        pose=Pose(head=(-4, 6, 9), arms=((24, 122, 0), (42, 42, 0))),
+    ),
+    replace(
+        FLOOR, place="beach", light="sunset", turn=-34, azimuth=6, height=11, lens=68, exposure=0.75, seed=3,
+        pose=Pose(head=(0, 8, 7), legs=((88, 0, 22), (88, 0, 38))),
+    ),
+    replace(
+        FLOOR, place="kitchen table", turn=24, azimuth=-4, height=18, distance=3.2, lens=70, exposure=0.5, seed=4,
+        pose=Pose(head=(6, 0, 12), arms=((62, 30, 0), (54, 34, 0)), lean=4),
+    ),
+    replace(
+        FLOOR, place="bookshelf", light="lamp", turn=10, azimuth=4, height=10, distance=2.75, lens=82, aim=0.56,
+        exposure=0.75, seed=5, pose=Pose(head=(3, -6, -12)),
+    ),
+    replace(
+        FLOOR, place="white rug", light="overcast", turn=-14, azimuth=-6, height=32, lens=66, aim=0.42, exposure=0.75,
+        seed=6, pose=Pose(head=(-14, 0, 10), legs=((86, 0, 36), (88, 0, 26))),
+    ),
+    replace(
+        FLOOR, place="autumn leaves", light="sunset", turn=18, azimuth=-8, height=9, distance=3.3, lens=60, aim=0.6,
+        exposure=0.75, seed=7, pose=Pose(head=(2, 0, -8), arms=((14, 34, 0), (10, 30, 0)), legs=STANDING),
+    ),
+    replace(
+        FLOOR, place="sidewalk", light="overcast", turn=-22, azimuth=8, height=13, distance=3.5, lens=64, aim=0.6,
+        exposure=0.55, seed=8, pose=Pose(head=(-2, 10, 8), arms=((20, 42, 0), (34, 22, 0)), legs=STANDING),
+    ),
+)  # fmt: skip
 
 
 # Shapes --------------------------------------------------------------------------------------------------------------
@@ -574,57 +535,10 @@ def stand(bear: Bear, pose: Pose, turn: float, sink: float) -> None:
         coat.grow(seed, density=2600)
 
 
-# Photographs ---------------------------------------------------------------------------------------------------------
-
-
-def set_up(shot: Shot) -> None:
-    """The whole scene of a photograph, in Blender's current file."""
-    b.reset()
-    sink = PLACES[shot.place](
-        random.Random(f"photograph {shot.seed}"), "night" if shot.light == "lamp" else shot.light
-    )
-    if shot.light == "lamp":
-        b.sky((0.5, 0.44, 0.38), (0.5, 0.44, 0.38), 0.55)
-    for light in bpy.data.lights:  # softer and less coloured than the toybox's
-        light.color = [0.45 * c + 0.55 * max(light.color) for c in light.color]
-        if light.type == "SUN":
-            light.angle = max(light.angle, math.radians(14))
-    stand(build(), shot.pose, shot.turn, sink)
-    b.camera(
-        (0, 0, shot.aim), distance=shot.distance, azimuth=shot.azimuth, height=shot.height, lens=shot.lens
-    )
-    focus = bpy.context.scene.camera.data.dof
-    bpy.context.scene.view_settings.exposure = shot.exposure
-    bpy.context.scene.cycles.adaptive_threshold = 0.04
-    focus.use_dof, focus.focus_distance, focus.aperture_fstop = True, shot.distance - 0.2, 1.8
-
-
-def photograph(shot: Shot, path: Path, size: int, samples: int) -> None:
-    """Renders the shot as a JPEG."""
-    set_up(shot)
-    raw = path.with_suffix(".png")
-    b.picture(raw, size=size, samples=samples, seed=shot.seed, threads=2)
-    with Image.open(raw) as image:
-        image.convert("RGB").save(path, quality=92, subsampling=0, optimize=True)
-    raw.unlink()
-    raw.with_suffix(".tint.png").unlink()
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output_dir", type=Path, default=HERE / "instance_images")
-    parser.add_argument("--size", type=int, default=768)
-    parser.add_argument("--samples", type=int, default=16)
-    parser.add_argument(
-        "--only", type=int, nargs="*", default=range(1, len(SHOTS) + 1), help="numbers from 1"
-    )
-    arguments = parser.parse_args()
-    arguments.output_dir.mkdir(parents=True, exist_ok=True)
-    for number in arguments.only:
-        path = arguments.output_dir / f"{number:02d}.jpg"
-        if not path.exists():
-            photograph(SHOTS[number - 1], path, arguments.size, arguments.samples)
-
-
 if __name__ == "__main__":
-    main()
+    main(
+        __doc__.splitlines()[0],
+        SHOTS,
+        lambda shot, sink: stand(build(), shot.pose, shot.turn, sink),
+        HERE / "instance_images",
+    )

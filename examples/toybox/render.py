@@ -41,8 +41,8 @@ def turn_of(kind: str, rng: random.Random) -> float:
     return max(-70.0, min(70.0, rng.gauss(0, 20 if kind in PROFILES else 30)))
 
 
-def compose(scene: Scene, rng: random.Random) -> None:
-    """Builds the whole scene in Blender's current file."""
+def compose(scene: Scene, rng: random.Random, colour: str = "") -> None:
+    """Builds the whole scene in Blender's current file, its thing to be recoloured later, or of that colour at once."""
     import blend
     import places
     import things_made
@@ -52,7 +52,7 @@ def compose(scene: Scene, rng: random.Random) -> None:
     blend.reset()
     sink = places.PLACES[scene.place](rng, scene.light)
     aside = rng.choice((-0.5, 0.5)) if scene.second else 0.0
-    thing = builders[scene.kind](rng, blend.Look(scene.finish))
+    thing = builders[scene.kind](rng, blend.Look(scene.finish, COLOURS.get(colour)))
     blend.settle(thing, size=1.0, turn=turn_of(scene.kind, rng), at=(aside, 0, 0))
     low, high = blend.bounds(thing)
     second: list = []
