@@ -22,14 +22,15 @@ PLACES = (
     "floating on top of water",
     "in front of the Eiffel Tower",
 )
-BASE_PROMPTS = (
-    "a photo of a red car on the beach",
-    "a photo of a blue teapot on a wooden floor",
-    "a photo of a green robot on the moon",
-    "a photo of a yellow duck floating on top of water",
-    "a photo of a brown teddy bear in the snow",
-    "a photo of a white cat in the jungle",
+THINGS = (
+    "red car on the beach",
+    "blue teapot on a wooden floor",
+    "green robot on the moon",
+    "yellow duck floating on top of water",
+    "brown teddy bear in the snow",
+    "white cat in the jungle",
 )
+BASE_PROMPTS = tuple(f"a photo of a {thing}" for thing in THINGS)
 
 
 @dataclass(frozen=True)
@@ -61,16 +62,15 @@ class Choice:
         """Prompts to start from."""
         if not self.instance_prompt:
             return BASE_PROMPTS
+        if self.class_noun == draft.STYLE:
+            return tuple(f"a picture of a {thing} in the {self.word}" for thing in THINGS)
         return tuple(f"{self.instance_prompt} {place}" for place in PLACES)
 
     @property
     def prompt_labels(self) -> list[str]:
         """The prompts, short enough for a chip."""
-        return (
-            list(PLACES)
-            if self.instance_prompt
-            else [each.removeprefix("a photo of a ") for each in BASE_PROMPTS]
-        )
+        anything = not self.instance_prompt or self.class_noun == draft.STYLE
+        return list(THINGS if anything else PLACES)
 
 
 def title_of_base(base: str) -> str:
@@ -122,7 +122,8 @@ def examples() -> list[Choice]:
         if concept.has_weights(file.parent):
             title = home.name.replace("-", " ").capitalize()
             photos = tuple(sorted((home / "instance_images").glob("*.jpg")))
-            found.append(of_folder(file.parent, EXAMPLES + home.name, title, photos))
+            choice = of_folder(file.parent, EXAMPLES + home.name, title, photos)
+            found.append(_named(choice, draft.read(home)))
     return found
 
 

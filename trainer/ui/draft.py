@@ -13,6 +13,7 @@ from trainer.workspace import TITLE_FILE, read_title, title_of
 DRAFT_FILE = "draft.json"
 PHOTOS = "instance_images"
 MAX_WORDS = 80  # characters
+STYLE = "style"  # the noun of every style
 Kind = Literal["object", "style"]
 
 
@@ -27,7 +28,7 @@ class Draft:
     @property
     def noun(self) -> str:
         """What stands after the identifier in a prompt: 'teddy bear', 'style'."""
-        return "style" if self.kind == "style" else self.class_noun
+        return STYLE if self.kind == "style" else self.class_noun
 
     @property
     def instance_prompt(self) -> str:
