@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 
 from trainer import choice, concept, generation
 
@@ -26,7 +27,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     concept.read_settings(given.concept)
     if (given.concept / concept.LORA_FILE).is_file():
         target.mkdir(parents=True)
-        shutil.copy(given.concept / concept.LORA_FILE, target)
+        weights = load_file(given.concept / concept.LORA_FILE)
+        half = {name: weight.to(torch.float16) for name, weight in weights.items()}
+        save_file(half, target / concept.LORA_FILE)
     else:
         pipeline = generation.load_concept(str(given.concept))
         pipeline.to(torch.float16).save_pretrained(target, max_shard_size="9MB")

@@ -102,12 +102,11 @@ class Exam:
     ) -> None:
         self.judge, self.directory = judge, Path(config.output_dir)
         self.subject, kind = config.concepts[0].instance_prompt, config.concepts[0].class_prompt
+        asked, of_base = map(list, zip(*evaluation.prompts(config.concepts[0], PLACES), strict=True))
         # CLIP knows no identifier; where the class was not told either, it has to read past one
-        self.texts = judge.embed_texts([f"{kind or self.subject} {place}" for place in PLACES])
+        self.texts = judge.embed_texts(of_base)
         self.photos = judge.embed_subjects(taken)
         self.seeds = [config.seed + index for index in range(max(len(PLACES), YARD_SEEDS))]
-        of_base = [f"{kind or self.subject} {place}" for place in PLACES]
-        asked = [f"{self.subject} {place}" for place in PLACES]
 
         def painter(prompts: list[str], *, train_text_encoder: bool) -> Painter:
             return Painter(
