@@ -359,12 +359,11 @@ def report(found: dict[str, dict[str, Figures]], methods: Sequence[str]) -> str:
     lines = []
     for name, rows in found.items():
         lines += [f"| **{name}** {head}", *(each.row(method) for method, each in rows.items()), ""]
-    lines.append(f"| **mean of {len(found)}** {head}")
-    lines += [
-        Figures.mean([rows[name] for rows in found.values()]).row(name)
-        for name in ("photos", "base", *methods)
-    ]
-    lines.append("")
+    if len(found) > 1:
+        lines.append(f"| **mean of {len(found)}** {head}")
+        names = ("photos", "base", *methods)
+        lines += [Figures.mean([rows[name] for rows in found.values()]).row(name) for name in names]
+        lines.append("")
     for other in methods[1:]:
         better = [name for name, rows in found.items() if rows[OURS].both > rows[other].both]
         more = [name for name, rows in found.items() if rows[OURS].copied > rows[other].copied]
