@@ -1,7 +1,7 @@
 """Shows what a concept learnt: `python -m examples.grid --concept DIR` writes DIR/grid.png and prints its figures.
 
 Rows: the photos; the base and the concept on the same prompts and seeds, the base asked for the class and the concept
-for the subject; then both asked for the class alone, where the concept should still show others of its kind.
+for the subject; then, of a concept with a class, both asked for the class alone, where others of its kind should still come.
 """
 
 # ruff: noqa: E402
@@ -33,9 +33,7 @@ TOYBOX = Path("examples/toybox")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--concept", required=True, help="a finished concept, trained with prior preservation"
-    )
+    parser.add_argument("--concept", required=True, help="a finished concept")
     for name, folder in (("evaluation_encoder", "clip"), ("subject_encoder", "subject_encoder")):
         parser.add_argument(f"--{name}", default=str(TOYBOX / folder), help="a folder or a name on the Hub")
     parser.add_argument(
@@ -53,19 +51,18 @@ def main() -> None:
     print("\n".join(found.lines()))
 
     settings = evaluation.load_settings(Path(arguments.concept))
-    subject, kind = settings.instance_prompt, settings.class_prompt
-    paths = photos.list_photos(Path(settings.instance_data_dir or ""))
+    subject = settings.concepts[0]
+    kind, plain = subject.class_prompt, [each for _, each in evaluation.prompts(subject, PLACES)]
+    paths = photos.list_photos(Path(subject.instance_data_dir))
     taken = [photos.open_photo(path) for path in paths[: len(PLACES)]]
-    sheet = labelled_grid(
-        [
-            (f"base: {kind}", painted.base),
-            (f"concept: {subject}", painted.concept),
-            (f"base: {kind}, no place", painted.base_class),
-            (f"concept: {kind}, no place", painted.concept_class),
-        ],
-        PLACES,
-        top_rows=[("photos", taken)],
-    )
+    rows = [
+        (f"base: {kind or 'the same'}", painted.base),
+        (f"concept: {subject.instance_prompt}", painted.concept),
+    ]
+    if kind:
+        rows.append((f"base: {kind}, no place", painted.base_class))
+        rows.append((f"concept: {kind}, no place", painted.concept_class))
+    sheet = labelled_grid(rows, PLACES if kind else plain, top_rows=[("photos", taken)])
     path = Path(arguments.concept) / "grid.png"
     sheet.save(path)
     print(f"the grid: {path}")

@@ -1,0 +1,61 @@
+"""The trained examples: small enough for a Space, each loads, has learnt something, and says why that step was kept."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainer import choice, concept, generation, models
+from trainer.ui import catalogue
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ("teddy-bear", "toadstool-teapot", "two-ink-print")
+MB = 1_000_000
+
+
+def test_the_studio_opens_with_the_bear_and_offers_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    found = {choice.key: (choice.word, choice.prompts[0]) for choice in catalogue.examples()}
+    assert found == {
+        "example/teddy-bear": ("sks teddy bear", "a photo of a sks teddy bear on the beach"),
+        "example/toadstool-teapot": ("sks teapot", "a photo of a sks teapot on the beach"),
+        "example/two-ink-print": ("sks style", "a picture of a red car on the beach in the sks style"),
+    }
+
+
+def test_a_space_takes_the_repository_as_it_is() -> None:
+    files = (path for path in (ROOT / "examples").rglob("*") if path.is_file())
+    sizes = {path.relative_to(ROOT).as_posix(): path.stat().st_size for path in files}
+    assert max(sizes.values()) <= 10 * MB
+    weighty = (
+        "examples/toybox/",
+        *(f"examples/{name}/{part}/" for name in EXAMPLES for part in ("concept", "instance_images")),
+    )
+    assert sum(size for name, size in sizes.items() if name.startswith(weighty)) <= 120 * MB
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_answers_otherwise_than_its_base(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    folder = Path("examples") / name / "concept"
+    config = concept.read_settings(folder)["config"]
+    paths = [config[key] for key in ("pretrained_model_name_or_path", "instance_data_dir", "output_dir")]
+    assert not any(Path(path).is_absolute() for path in paths)
+    assert Path(config["instance_data_dir"]).is_dir()
+    prompt = config["instance_prompt"]
+    ours = models.probe(generation.load_concept(folder), prompt)
+    base = models.probe(generation.load_base(folder), prompt)
+    assert float((ours - base).abs().mean()) > 0.02
+    assert bool(torch.isfinite(ours).all())
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_s_report_says_why_its_step_was_kept(name: str) -> None:
+    folder = ROOT / "examples" / name / "concept"
+    report = choice.read(folder)
+    assert report is not None and report.verdict.startswith(f"Step {report.kept} is kept")
+    balances = {each.step: each.balance(report.yardstick) for each in report.judged}
+    first, *_, last = balances
+    assert balances[report.kept] >= max(balances[first], balances[last])
+    for step in balances:
+        assert len(list((folder / choice.IMAGES).glob(f"{step:06d}-*.png"))) >= len(report.places)
