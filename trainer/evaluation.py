@@ -20,6 +20,7 @@ from trainer.config import Concept, GenerationConfig, TrainingConfig, training_c
 from trainer.errors import ModelError, PhotoError
 
 OnStep = Callable[[int, int], None]
+STEPS: int = GenerationConfig.model_fields["num_inference_steps"].default
 # Of the paper's prompts for objects (section 4.1 and its supplement).
 PLACES = (
     "in the jungle",
@@ -250,6 +251,7 @@ def paint(
     num_samples: int = 1,
     seed: int = 0,
     guidance_scale: float | None = None,
+    num_inference_steps: int = STEPS,
     on_step: OnStep | None = None,
 ) -> Painted:
     """`num_samples` images for each place by base and concept, image i of seed + i, and as many of the class alone.
@@ -272,6 +274,7 @@ def paint(
                 num_samples=num_samples,
                 seed=sampling.image_seed(seed, index * num_samples),
                 guidance_scale=scale,
+                num_inference_steps=num_inference_steps,
             )
             images += generation.generate(pipeline, wanted)
             done += 1
@@ -329,13 +332,20 @@ def evaluate_concept(
     num_samples: int = 1,
     seed: int = 0,
     guidance_scale: float | None = None,
+    num_inference_steps: int = STEPS,
     on_step: OnStep | None = None,
 ) -> tuple[Evaluation, Painted]:
     """A finished concept's figures, and the images that they are of. Raises ConceptError, ModelError, PhotoError."""
     subject = load_settings(directory).concepts[0]
     taken = [photos.open_photo(path) for path in photos.list_photos(Path(subject.instance_data_dir))]
     painted = paint(
-        directory, places, num_samples=num_samples, seed=seed, guidance_scale=guidance_scale, on_step=on_step
+        directory,
+        places,
+        num_samples=num_samples,
+        seed=seed,
+        guidance_scale=guidance_scale,
+        num_inference_steps=num_inference_steps,
+        on_step=on_step,
     )
     texts = [plain for _, plain in prompts(subject, places) for _ in range(num_samples)]
     return evaluate(painted, taken, texts, judge), painted
