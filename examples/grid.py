@@ -13,7 +13,8 @@ from pathlib import Path
 
 # as in trainer.__main__: neither torchvision nor a GPU is needed here, and both are missed aloud when imported
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-logging.getLogger("xformers").setLevel(logging.ERROR)
+for name in ("bitsandbytes", "xformers"):
+    logging.getLogger(name).setLevel(logging.ERROR)
 
 from trainer import evaluation, photos
 from trainer.grid import labelled_grid

@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -123,6 +124,7 @@ def tutorial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tutorial]:
             ended.stderr,
             tree() - before,
         )
+    shutil.rmtree(root / "output")  # a gigabyte, most of it checkpoints
 
 
 def sheet_size(rows: list[tuple[str, int]], columns: tuple[str, ...] = (), **options: Any) -> tuple[int, int]:
