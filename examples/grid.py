@@ -16,7 +16,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 for name in ("bitsandbytes", "xformers"):
     logging.getLogger(name).setLevel(logging.ERROR)
 
-from trainer import evaluation, photos
+from trainer import evaluation, photos, prompting
 from trainer.grid import labelled_grid
 
 PLACES = (
@@ -53,7 +53,7 @@ def main() -> None:
 
     settings = evaluation.load_settings(Path(arguments.concept))
     subject = settings.concepts[0]
-    kind, plain = subject.class_prompt, [each for _, each in evaluation.prompts(subject, PLACES)]
+    kind, plain = subject.class_prompt, [each for _, each in prompting.asked(subject, PLACES)]
     paths = photos.list_photos(Path(subject.instance_data_dir))
     taken = [photos.open_photo(path) for path in paths[: len(PLACES)]]
     rows = [

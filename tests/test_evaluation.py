@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from trainer import evaluation, generation
-from trainer.config import Concept, GenerationConfig
+from trainer.config import GenerationConfig
 from trainer.errors import ModelError, PhotoError
 
 EAST, NORTH, WEST = torch.eye(3)[0], torch.eye(3)[1], -torch.eye(3)[0]
@@ -34,27 +34,6 @@ def test_a_judge_that_is_not_there_or_no_clip(tmp_path: Path, sd1: Path) -> None
     for folder in (tmp_path, tmp_path / "none", sd1, sd1 / "unet", sd1 / "text_encoder"):
         with pytest.raises(ModelError, match="no CLIP can be loaded"):
             evaluation.load_judge(str(folder))
-
-
-@pytest.mark.parametrize(
-    ("instance_prompt", "class_prompt", "asked", "plain"),
-    [
-        ("a photo of sks dog", "a photo of a dog", "a photo of sks dog in the snow", "a photo of a dog in the snow"),
-        ("a photo of sks dog", None, "a photo of sks dog in the snow", "a photo of sks dog in the snow"),
-        (
-            "a picture in the sks style", None,
-            "a picture of a red car in the snow in the sks style", "a picture of a red car in the snow",
-        ),
-        ("sks style", None, "sks style of a red car in the snow", "sks style of a red car in the snow"),
-    ],
-)  # fmt: skip
-def test_what_concept_and_base_are_asked_for(
-    instance_prompt: str, class_prompt: str | None, asked: str, plain: str
-) -> None:
-    subject = Concept(instance_data_dir=".", instance_prompt=instance_prompt, class_prompt=class_prompt)
-    found = evaluation.prompts(subject, ("in the snow", "on the moon"))
-    assert found[0] == (asked, plain)
-    assert found[1][0].count("on the moon") == 1 and "red car" not in found[1][0]
 
 
 def test_drift_is_of_the_same_prompt_and_seed() -> None:

@@ -13,7 +13,7 @@ LAYERS = (
     {"__init__", "errors", "loss", "grid", "refusals", "measures", "variety", "words", "crops", "choice"},
     {"fields", "optimizers", "verdicts", "pixels"},
     {"config", "gate"},
-    {"flags", "photos", "models", "concept", "metadata", "faults", "presets"},
+    {"flags", "photos", "models", "concept", "metadata", "faults", "presets", "prompting"},
     {
         "checkpoint",
         "dataset",
@@ -54,6 +54,7 @@ WITHOUT_TORCH = {
     "archives",
     "remedies",
     "concept",
+    "prompting",
     "choice",
     "workspace",
     "snapshots",

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoImageProcessor, AutoModel, CLIPModel, CLIPProcessor
 
-from trainer import concept, generation, photos, sampling
-from trainer.config import Concept, GenerationConfig, TrainingConfig, training_config
+from trainer import concept, generation, photos, prompting, sampling
+from trainer.config import GenerationConfig, TrainingConfig, training_config
 from trainer.errors import ModelError, PhotoError
 
 OnStep = Callable[[int, int], None]
@@ -44,8 +44,6 @@ PLACES = (
     "on top of a dirt road",
     "on top of a white rug",
 )
-# What a style is asked to show there: things that differ in shape and colour.
-THINGS = ("a red car", "a white cat", "a yellow duck", "a blue house")
 
 
 @dataclass(frozen=True)
@@ -225,20 +223,6 @@ class Evaluation:
         return shown
 
 
-def prompts(subject: Concept, places: Sequence[str]) -> list[tuple[str, str]]:
-    """For each place what the concept is asked for, and the base: the class there, or without one the same.
-
-    An instance prompt that says "style" is a style's, and says nothing of what is in the picture: things go round.
-    """
-    instance_prompt = subject.instance_prompt
-    if "style" not in instance_prompt.split():
-        named = subject.class_prompt or instance_prompt
-        return [(f"{instance_prompt} {place}", f"{named} {place}") for place in places]
-    medium, of, style = instance_prompt.partition(" in ")  # "a picture", "the sks style"
-    plain = [f"{medium} of {THINGS[i % len(THINGS)]} {place}" for i, place in enumerate(places)]
-    return [(f"{each}{of}{style}", each) for each in plain]
-
-
 def load_settings(directory: Path) -> TrainingConfig:
     """How a finished concept was trained. Raises ConceptError where it is none."""
     return training_config(**concept.read_settings(directory)["config"])
@@ -264,10 +248,10 @@ def paint(
     scale = guidance_scale or config.validation_guidance_scale
     total, done = len(places) * (4 if kind else 2), 0
 
-    def of(pipeline: Any, told: Sequence[str]) -> list[Image.Image]:
+    def of(pipeline: Any, prompts: Sequence[str]) -> list[Image.Image]:
         nonlocal done
         images = []
-        for index, prompt in enumerate(told):
+        for index, prompt in enumerate(prompts):
             wanted = GenerationConfig(
                 concept=str(directory),
                 prompt=prompt,
@@ -284,7 +268,7 @@ def paint(
 
     base = generation.load_base(directory)
     alone = [kind] * len(places) if kind else []
-    asked, plain = zip(*prompts(subject, places), strict=True)
+    asked, plain = zip(*prompting.asked(subject, places), strict=True)
     of_base = of(base, plain)
     base_class = of(base, alone)
     del base
@@ -347,5 +331,5 @@ def evaluate_concept(
         num_inference_steps=num_inference_steps,
         on_step=on_step,
     )
-    texts = [plain for _, plain in prompts(subject, places) for _ in range(num_samples)]
+    texts = [plain for _, plain in prompting.asked(subject, places) for _ in range(num_samples)]
     return evaluate(painted, taken, texts, judge), painted

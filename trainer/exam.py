@@ -7,7 +7,7 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 from torch import nn
 
-from trainer import choice, concept, evaluation, photos
+from trainer import choice, concept, evaluation, photos, prompting
 from trainer.choice import Judged, Report, Yardstick
 from trainer.config import TrainingConfig
 from trainer.errors import ModelError
@@ -102,7 +102,7 @@ class Exam:
     ) -> None:
         self.judge, self.directory = judge, Path(config.output_dir)
         self.subject, kind = config.concepts[0].instance_prompt, config.concepts[0].class_prompt
-        asked, of_base = map(list, zip(*evaluation.prompts(config.concepts[0], PLACES), strict=True))
+        asked, of_base = map(list, zip(*prompting.asked(config.concepts[0], PLACES), strict=True))
         # CLIP knows no identifier; where the class was not told either, it has to read past one
         self.texts = judge.embed_texts(of_base)
         self.photos = judge.embed_subjects(taken)
@@ -157,8 +157,8 @@ class Exam:
         for index, image in enumerate(images):
             image.save(folder / f"{step:06d}-{index}.png")
         self.judged.append(self._figures(images, step))
-        report = Report(self.yardstick, self.subject, PLACES, tuple(self.judged))
-        concept.replace_text(self.directory / choice.FILE, report.text())
+        assert self.report is not None
+        concept.replace_text(self.directory / choice.FILE, self.report.text())
         return self.judged[-1]
 
     def _figures(self, images: list[Image.Image], step: int) -> Judged:

@@ -8,12 +8,12 @@ from typing import Any
 
 from PIL import Image
 
-from trainer import bundle, card, concept, generation
+from trainer import bundle, card, concept, generation, prompting
 from trainer.config import GenerationConfig, generation_config, training_config
 from trainer.grid import labelled_grid
 from trainer.sampling import ShouldStop
 
-PLACES = ("", " in the snow", " on the beach", " on the moon")
+PLACES = ("", "in the snow", "on the beach", "on the moon")
 MAX_CELL = 256  # px
 
 OnStep = Callable[[int, int], None]
@@ -36,7 +36,7 @@ def paint(
     """
     directory = Path(directory)
     config = training_config(**concept.read_settings(directory)["config"])
-    asked = list(prompts) or [config.concepts[0].instance_prompt + place for place in PLACES]
+    asked = list(prompts) or [prompt for prompt, _ in prompting.asked(config.concepts[0], PLACES)]
     settings = [
         generation_config(
             concept=str(directory),

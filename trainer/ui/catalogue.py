@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from trainer import concept
+from trainer import concept, prompting
 from trainer.config import GenerationConfig
 from trainer.errors import ConceptError
 from trainer.ui import draft
@@ -62,14 +62,14 @@ class Choice:
         """Prompts to start from."""
         if not self.instance_prompt:
             return BASE_PROMPTS
-        if self.class_noun == draft.STYLE:
-            return tuple(f"a picture of a {thing} in the {self.word}" for thing in THINGS)
+        if prompting.is_style(self.instance_prompt):
+            return tuple(prompting.showing(self.instance_prompt, f"a {thing}") for thing in THINGS)
         return tuple(f"{self.instance_prompt} {place}" for place in PLACES)
 
     @property
     def prompt_labels(self) -> list[str]:
         """The prompts, short enough for a chip."""
-        anything = not self.instance_prompt or self.class_noun == draft.STYLE
+        anything = not self.instance_prompt or prompting.is_style(self.instance_prompt)
         return list(THINGS if anything else PLACES)
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from trainer import concept
+from trainer import concept, prompting
 from trainer.config import MAX_PROMPT_CHARACTERS
 from trainer.errors import ConfigError
 from trainer.workspace import TITLE_FILE, read_title, title_of
@@ -13,7 +13,6 @@ from trainer.workspace import TITLE_FILE, read_title, title_of
 DRAFT_FILE = "draft.json"
 PHOTOS = "instance_images"
 MAX_WORDS = 80  # characters
-STYLE = "style"  # the noun of every style
 Kind = Literal["object", "style"]
 
 
@@ -28,7 +27,7 @@ class Draft:
     @property
     def noun(self) -> str:
         """What stands after the identifier in a prompt: 'teddy bear', 'style'."""
-        return STYLE if self.kind == "style" else self.class_noun
+        return prompting.STYLE if self.kind == "style" else self.class_noun
 
     @property
     def instance_prompt(self) -> str:

@@ -1,0 +1,28 @@
+"""What is asked of a concept and of its base, of an object and of a style."""
+
+import pytest
+
+from trainer import prompting
+from trainer.config import Concept
+
+
+@pytest.mark.parametrize(
+    ("instance_prompt", "class_prompt", "asked", "plain"),
+    [
+        ("a photo of sks dog", "a photo of a dog", "a photo of sks dog in the snow", "a photo of a dog in the snow"),
+        ("a photo of sks dog", None, "a photo of sks dog in the snow", "a photo of sks dog in the snow"),
+        (
+            "a picture in the sks style", None,
+            "a picture of a red car in the snow in the sks style", "a picture of a red car in the snow",
+        ),
+        ("sks style", None, "sks style of a red car in the snow", "sks style of a red car in the snow"),
+    ],
+)  # fmt: skip
+def test_what_concept_and_base_are_asked_for(
+    instance_prompt: str, class_prompt: str | None, asked: str, plain: str
+) -> None:
+    subject = Concept(instance_data_dir=".", instance_prompt=instance_prompt, class_prompt=class_prompt)
+    found = prompting.asked(subject, ("in the snow", "on the moon", ""))
+    assert found[0] == (asked, plain)
+    assert found[1][0].count("on the moon") == 1 and "red car" not in found[1][0]
+    assert found[2][0] == found[2][0].strip()

@@ -1,0 +1,30 @@
+"""What a concept is asked to paint: its subject in a place, or, of a style, a thing there."""
+
+from collections.abc import Sequence
+
+from trainer.config import Concept
+
+STYLE = "style"  # an instance prompt with this word is a style's, and says nothing of what is in the picture
+THINGS = ("a red car", "a white cat", "a yellow duck", "a blue house")  # that differ in shape and colour
+
+
+def is_style(instance_prompt: str) -> bool:
+    return STYLE in instance_prompt.split()
+
+
+def showing(instance_prompt: str, what: str) -> str:
+    """A style's prompt of something: 'a picture of a red car in the sks style', from 'a picture in the sks style'."""
+    medium, of, style = instance_prompt.partition(" in ")
+    return f"{medium} of {what}{of}{style}"
+
+
+def asked(subject: Concept, places: Sequence[str]) -> list[tuple[str, str]]:
+    """For each place what the concept is asked for, and the base: the class there, or without one the same; of a style
+    the thing alone. Things go round."""
+    instance_prompt = subject.instance_prompt
+    if not is_style(instance_prompt):
+        named = subject.class_prompt or instance_prompt
+        return [(f"{instance_prompt} {place}".strip(), f"{named} {place}".strip()) for place in places]
+    medium = instance_prompt.partition(" in ")[0]
+    shown = [f"{THINGS[index % len(THINGS)]} {place}".strip() for index, place in enumerate(places)]
+    return [(showing(instance_prompt, what), f"{medium} of {what}") for what in shown]
