@@ -5,7 +5,7 @@ Each is judged on the same prompts and seeds, against the same yardstick: the ph
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,11 @@ class Report:
         if self.chosen is None:
             return found
         return f"Step {self.chosen} was chosen by hand. By the figures: {found[0].lower()}{found[1:]}"
+
+    def choosing(self, step: int) -> "Report":
+        """The same, of somebody who prefers this step."""
+        by_itself = best(self.judged, self.yardstick).step
+        return replace(self, chosen=None if step == by_itself else step)
 
     def text(self) -> str:
         """For FILE: for the page, the card and a resumption."""

@@ -1,6 +1,5 @@
 """Another checkpoint than the one that was judged best, as the concept."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +36,8 @@ def choose(directory: Path, step: int) -> None:
             )
             concept.write_settings(staged, config)
             finish.verify(staged, answer, prompt, device, lora=lora, load_base=load_base)
+            if report := choice.read(directory):
+                concept.replace_text(staged / choice.FILE, report.choosing(step).text())
             concept.publish(staged, directory)
         finally:
             concept.remove(directory / concept.STAGING)
-        note(directory, step)
-
-
-def note(directory: Path, step: int) -> None:
-    """Have a concept's report say that this step is the concept now."""
-    if report := choice.read(directory):
-        by_itself = choice.best(report.judged, report.yardstick).step
-        noted = replace(report, chosen=None if step == by_itself else step)
-        concept.replace_text(directory / choice.FILE, noted.text())
