@@ -243,7 +243,7 @@ def work(job: dict[str, Any]) -> None:
 
 def paint(method: str, subject: Subject, options: argparse.Namespace) -> None:
     """OUTPUT/SUBJECT/METHOD/images: PROMPT-SAMPLE.png for every prompt, class-SAMPLE.png; what is there stays."""
-    from trainer import generation, models
+    from trainer import generation
     from trainer.config import GenerationConfig
 
     folder = options.output / subject.name / method
@@ -261,14 +261,9 @@ def paint(method: str, subject: Subject, options: argparse.Namespace) -> None:
     if not missing:
         return
     model = folder / "model"
-    if method == "base":
-        pipeline = generation.load_concept(options.base)
-    elif method == LORA:
-        pipeline = models.load_pipeline(options.base)
+    pipeline = generation.load_concept(options.base if method in ("base", LORA) else model)
+    if method == LORA:
         pipeline.load_lora_weights(str(model))
-        pipeline.to(generation.load_concept(options.base).device)
-    else:
-        pipeline = generation.load_concept(model)
     (folder / "images").mkdir(parents=True, exist_ok=True)
     for name, (prompt, seed, count) in missing.items():
         asked = GenerationConfig(

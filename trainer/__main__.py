@@ -36,9 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(USAGE)
         return 0 if words else 2
-    # transformers would say at every start that torchvision, which nothing here needs, is missing; bitsandbytes that kernels
-    # for 4 bits, which nothing here uses, are; xformers, in seven
-    # lines, that there is no GPU, which trainer.models says in one
+    # transformers would say at every start that torchvision, which nothing here needs, is missing; bitsandbytes that
+    # kernels for 4 bits, which nothing here uses, are; xformers, in seven lines, that there is no GPU, which
+    # trainer.models says in one
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     for name in ("bitsandbytes", "xformers"):
         logging.getLogger(name).setLevel(logging.ERROR)

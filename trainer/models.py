@@ -310,8 +310,10 @@ def lora_state(module: nn.Module) -> dict[str, Tensor]:
     """The adapter's weights under diffusers' names."""
     state: dict[str, Tensor] = convert_state_dict_to_diffusers(get_peft_model_state_dict(module))
     # which diffusers itself only gives the attention's; it reads a file whose names are all of one kind
-    names = {name: name.replace(".lora_A.", ".lora.down.").replace(".lora_B.", ".lora.up.") for name in state}
-    return {names[name]: weight for name, weight in state.items()}
+    return {
+        name.replace(".lora_A.", ".lora.down.").replace(".lora_B.", ".lora.up."): weight
+        for name, weight in state.items()
+    }
 
 
 def save_lora(directory: Path, unet: nn.Module, text_encoder: nn.Module | None) -> None:
