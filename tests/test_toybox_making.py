@@ -1,5 +1,6 @@
 """The code that makes the embedded base: captions, recolouring, the losses, the linear start, resuming."""
 
+import dataclasses
 import math
 import random
 import sys
@@ -18,13 +19,31 @@ import clip
 import denoiser
 import likeness
 import linear_start
+import looks
 import muon
 import pictures
 import pretrain
 import render
 import replicas
 import vision_start
-from vocabulary import COLOURS, KINDS, PLACES, Caption, Scene, caption, judging_prompts, with_article
+from vocabulary import (
+    COLOURS,
+    DRAWN,
+    KINDS,
+    LOOKS,
+    PATTERNS,
+    PLACES,
+    RELATIONS,
+    Caption,
+    Paint,
+    Scene,
+    caption,
+    draw_paint,
+    judging_pairs,
+    judging_prompts,
+    values_of,
+    with_article,
+)
 
 
 def grey_render(side: int = 8) -> pictures.Render:
@@ -34,20 +53,20 @@ def grey_render(side: int = 8) -> pictures.Render:
     rgb[:, side // 2 :] = 100
     tint = np.zeros((side, side), dtype=np.uint8)
     tint[:, : side // 2] = 255
-    return pictures.Render(rgb, tint, Scene("car", "beach"))
+    return pictures.Render(rgb, tint, np.zeros_like(tint), np.zeros_like(rgb), Scene("car", "beach"))
 
 
 def test_recolouring_paints_the_tinted_part_alone() -> None:
-    red = (0.5, 0.1, 0.0)
+    red = np.array((0.5, 0.1, 0.0))
     made = pictures.recolour(grey_render().rgb, grey_render().tint, red)
-    wanted = 255 * pictures.to_srgb(np.array(red))
+    wanted = 255 * pictures.to_srgb(red)
     assert np.abs(made[4, 1].astype(float) - wanted).max() <= 2
     assert (made[:, 5:] == 100).all()
 
 
 def test_highlights_keep_their_own_colour() -> None:
     white = np.full((4, 4, 3), 255, dtype=np.uint8)
-    made = pictures.recolour(white, np.full((4, 4), 255, dtype=np.uint8), (0.0, 0.0, 0.0))
+    made = pictures.recolour(white, np.full((4, 4), 255, dtype=np.uint8), np.zeros(3))
     highlight = 255 * pictures.to_srgb(np.array(1 - pictures.TINT_ALBEDO))
     assert np.abs(made - highlight).max() <= 2
 
@@ -56,14 +75,69 @@ def test_the_thing_is_put_in_the_middle_at_its_usual_size() -> None:
     tint = np.zeros((144, 144), dtype=np.uint8)
     tint[90:130, 10:50] = 255  # low on the left, and small
     rgb = np.dstack([tint] * 3)
-    framed = pictures.framed(pictures.Render(rgb, tint, Scene("car", "beach")), usual=50.0)
+    blank = np.zeros_like(tint)
+    framed = pictures.framed(pictures.Render(rgb, tint, blank, rgb, Scene("car", "beach")), usual=50.0)
     assert framed.rgb.shape == (pictures.FRAMED, pictures.FRAMED, 3)
     left, right = pictures.extent(framed.tint)[::2]
     assert right - left == pytest.approx(50, abs=3)
     assert (left + right) / 2 == pytest.approx(36, abs=3)  # as far as the picture goes
     assert np.abs(framed.rgb[..., 0].astype(int) - framed.tint).max() == 0
-    nothing = pictures.Render(rgb, np.zeros_like(tint), Scene("car", "beach"))
-    assert pictures.extent(nothing.tint) == (0, 0, 144, 144)
+    assert np.array_equal(framed.rgb, framed.where)
+    assert pictures.extent(blank) == (0, 0, 144, 144)
+    # of two, both are in the middle
+    second = np.roll(tint, 80, axis=1)
+    pair = pictures.framed(pictures.Render(rgb, tint, second, rgb, Scene("car", "beach")), usual=120.0)
+    left, right = pictures.extent(pair.things)[::2]
+    assert (left + right) / 2 == pytest.approx(68, abs=3)
+
+
+def lying_flat(side: int = 64) -> pictures.Render:
+    """A grey render whose tinted half shows a thing one wide and one high."""
+    render = grey_render(side)
+    where = np.zeros((side, side, 3), dtype=np.uint8)
+    where[:, : side // 2, 0] = np.linspace(64, 191, side // 2)[None, :]
+    where[..., 2] = np.linspace(255, 128, side)[:, None]
+    return dataclasses.replace(render, where=where)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_pattern_covers_the_smaller_part_of_the_thing_and_nothing_else(pattern: str) -> None:
+    rng = random.Random(0)
+    plain = np.median([lying_flat().painted(Paint("red"), rng) for _ in range(9)], axis=0)
+    shares = []
+    for _ in range(12):
+        made = lying_flat().painted(Paint("red", pattern, "white"), rng)
+        assert (made[:, 34:] == plain[:, 34:]).all()
+        thing = made[:, :30].astype(int)
+        white, red = (thing.min(2) > 188), (thing[..., 0] > thing[..., 1] + 60)
+        shares.append((white.mean(), red.mean()))
+    white, red = np.mean(shares, axis=0)
+    assert 0.15 < white < 0.48 and 0.45 < red < 0.85 and white + red > 0.85
+
+
+def test_the_second_thing_has_a_colour_of_its_own() -> None:
+    render = grey_render()
+    render = dataclasses.replace(render, second=255 - render.tint, rgb=np.full_like(render.rgb, 180))
+    made = render.painted(Paint("blue", second_colour="red"), random.Random(0)).astype(int)
+    assert (made[:, 1, 2] > made[:, 1, 0] + 50).all() and (made[:, 6, 0] > made[:, 6, 2] + 50).all()
+
+
+@pytest.mark.parametrize("look", DRAWN)
+def test_a_drawn_look_keeps_what_is_where_and_in_which_colour(look: str) -> None:
+    rgb = np.full((64, 64, 3), (200, 210, 220), dtype=np.uint8)
+    rgb[16:48, 16:48] = (200, 30, 30)
+    drawn = looks.DRAW[look](rgb, random.Random(0)).astype(int)
+    assert drawn.shape == rgb.shape and (drawn != rgb).mean() > 0.5
+    inside, around = drawn[24:40, 24:40].mean((0, 1)), drawn[:8].mean((0, 1))
+    assert inside[0] - inside[2] > 40 and np.ptp(around) < 45
+    assert around.mean() > inside.mean() + 30
+
+
+def test_an_outline_is_drawn_where_colours_meet() -> None:
+    rgb = np.full((32, 32, 3), 230, dtype=np.uint8)
+    rgb[:, 16:] = 20
+    ink = looks.lines(rgb, 8)
+    assert ink[:, 13:19].max(1).min() > 0.3 and ink[:, :8].max() == 0
 
 
 def test_srgb_round_trip() -> None:
@@ -73,17 +147,23 @@ def test_srgb_round_trip() -> None:
 
 def test_captions_are_never_wrong() -> None:
     rng = random.Random(0)
-    for _ in range(500):
-        scene = Scene(rng.choice(list(KINDS)), rng.choice(list(PLACES)), rng.choice(["day", "night"]))
-        colour = rng.choice(list(COLOURS))
-        said = caption(scene, colour, rng)
+    for number in range(800):
+        scene = render.draw_scene(number)
+        paint = draw_paint(scene, rng)
+        said = caption(scene, paint, rng)
+        values = values_of(scene, paint)
+        assert all(values[aspect] == value for aspect, value in said.says.items())
         assert any(noun in said.text for noun in KINDS[scene.kind])
-        for aspect, value in (("place", scene.place), ("colour", colour)):
-            assert said.says.get(aspect, value) == value
-        if "colour" in said.says:
-            assert f"{colour} " in said.text
-        if "place" in said.says:
-            assert any(phrase in said.text for phrase in PLACES[scene.place])
+        for aspect, words in (("place", PLACES), ("look", LOOKS), ("second", KINDS), ("relation", RELATIONS)):
+            if said.says.get(aspect):
+                assert any(phrase in said.text for phrase in words[said.says[aspect]]), (aspect, said)
+        for aspect in ("colour", "other", "second_colour"):
+            if aspect in said.says:
+                assert f"{said.says[aspect]} " in said.text
+        if scene.second and "second_colour" not in said.says:
+            assert not any(f"{c} {noun}" in said.text for c in COLOURS for noun in KINDS[scene.second]) or (
+                paint.colour in said.text
+            )
 
 
 @pytest.mark.parametrize(
@@ -119,6 +199,26 @@ def test_held_out_renders_show_every_kind_and_place() -> None:
     assert {s.place for s in held_out} == set(PLACES)
 
 
+def test_judging_pairs_are_of_two_kinds() -> None:
+    pairs = judging_pairs(100)
+    assert pairs == judging_pairs(100) and len({prompt for prompt, *_ in pairs}) == 100
+    for prompt, scene, paint in pairs:
+        assert scene.kind != scene.second
+        words = f"{paint.colour} {scene.kind} next to", f"{paint.second_colour} {scene.second}"
+        assert all(each in prompt for each in words)
+    assert {scene.kind for _, scene, _ in pairs} == set(KINDS)
+
+
+def test_what_is_otherwise_in_a_wrong_caption_is_one_aspect() -> None:
+    rng = random.Random(0)
+    for number in range(300):
+        scene = render.draw_scene(number)
+        paint = draw_paint(scene, rng)
+        before, after = values_of(scene, paint), values_of(*clip.another(scene, paint, rng))
+        changed = {aspect for aspect in before if before[aspect] != after[aspect]}
+        assert len(changed - {"other"}) <= 1 and (changed <= {"pattern", "other"} or "other" not in changed)
+
+
 def test_truth_of_captions() -> None:
     seen = [
         {"kind": "car", "colour": "red", "place": "beach"},
@@ -135,6 +235,25 @@ def test_contrastive_loss_by_hand() -> None:
     first = -0.5 * ((2 - np.log(np.exp(2) + 1)) + (0 - np.log(np.exp(2) + 1)))
     by_column = (first + np.log(2.0)) / 2
     assert clip.contrastive_loss(logits, true).item() == pytest.approx(0.5 * (by_row + by_column), rel=1e-5)
+
+
+def test_a_word_more_is_a_token_more_and_nothing_else_moves(tmp_path: Path) -> None:
+    parts = pretrain.taken_up(pretrain.HERE)
+    known = len(parts.tokenizer)
+    tokenizer = clip.widen_tokenizer(parts.tokenizer)
+    texts = ["a photo of a sks teddy bear in the snow", "an orange boat at night qzx"]
+    assert all(tokenizer(text).input_ids == parts.tokenizer(text).input_ids for text in texts)
+    assert tokenizer.tokenize("a striped penguin") == ["a</w>", "striped", "penguin"]
+    grown = clip.widened(parts.judge, parts.tokenizer, tokenizer)
+    with torch.no_grad():
+        before = clip.embed(parts.judge, parts.tokenizer, texts)
+        assert torch.equal(clip.embed(grown, tokenizer, texts), before)
+        assert clip.moved_from(grown, parts.judge, tokenizer, [*texts, "a striped frog"], known) == 0
+        weight = grown.text_model.embeddings.token_embedding.weight
+        weight[tokenizer.convert_tokens_to_ids("snow</w>")] *= -1
+        assert clip.moved_from(grown, parts.judge, tokenizer, texts, known) > 0.001
+    trained = clip.train_text(tokenizer, tmp_path / "text.pt", steps=1, count=4, start=grown, known=known)
+    assert not torch.equal(clip.embed(trained, tokenizer, texts), before)
 
 
 def test_unknown_words_fall_into_letters(tmp_path: Path) -> None:
@@ -174,7 +293,7 @@ def test_augmenting_keeps_what_is_there() -> None:
 def test_text_learns_to_tell_words_apart(tmp_path: Path) -> None:
     tokenizer = clip.build_tokenizer(tmp_path / "tokenizer")
     untrained = clip.build(tokenizer).eval()
-    trained = clip.train_text(tokenizer, tmp_path / "text.pt", steps=16, count=16)
+    trained = clip.train_text(tokenizer, tmp_path / "text.pt", steps=40, count=16)
     texts = [f"a photo of a {kind}" for kind in KINDS]
 
     def likeness(model: Any) -> float:
@@ -195,7 +314,7 @@ def test_pretraining_goes_on_from_what_there_is(tmp_path: Path) -> None:
         torch.ones(8, side, side),
         torch.ones(1, side, side),
         Scene("car", "beach"),
-        "red",
+        Paint("red"),
     )
 
     def trained(steps: int) -> torch.nn.Module:

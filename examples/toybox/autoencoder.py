@@ -1,5 +1,6 @@
 """The autoencoder: 4x down, 8 channels. Trained on crops of renders and of photographs for what it must keep of both."""
 
+import copy
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from diffusers import AutoencoderKL
 from pictures import Render, crop, to_tensor
 from torch import Tensor
 from torch.nn import functional as F
-from vocabulary import COLOURS
+from vocabulary import draw_paint
 
 SIZE = 128
 WIDTHS = (24, 48, 96)
@@ -41,11 +42,12 @@ def build() -> AutoencoderKL:
 def batch_of_crops(
     renders: Sequence[Render], photographs: Sequence[np.ndarray], count: int, size: int, rng: random.Random
 ) -> Tensor:
-    """Half renders in random colours, half photographs; (count, 3, size, size)."""
+    """Half renders in random paints, half photographs; (count, 3, size, size)."""
     crops = []
     for index in range(count):
         if renders and index % 2 == 0:
-            crops.append(crop(rng.choice(renders).painted(rng.choice(list(COLOURS)), rng), size, rng))
+            render = rng.choice(renders)
+            crops.append(crop(render.painted(draw_paint(render.scene, rng), rng), size, rng))
         else:
             crops.append(crop(rng.choice(photographs), size, rng))
     return to_tensor(crops)
@@ -65,14 +67,16 @@ def train(
     batch: int = 8,
     size: int = 64,
     learning_rate: float = 8e-4,
+    start: AutoencoderKL | None = None,
     seed: int = 0,
     device: str = "cpu",
 ) -> AutoencoderKL:
-    """Trains to `steps` on a cosine schedule, going on from `checkpoint` if there is one."""
+    """Trains to `steps` on a cosine schedule, from the linear autoencoder or from the weights of `start`, going on from
+    `checkpoint` if there is one."""
     torch.manual_seed(seed)
-    vae = build()
-    if not checkpoint.exists():
-        start = linear_start.train(
+    vae = copy.deepcopy(start).train() if start else build()
+    if not start and not checkpoint.exists():
+        linear = linear_start.train(
             WIDTHS,
             LATENT_CHANNELS,
             lambda step: batch_of_crops(
@@ -80,7 +84,7 @@ def train(
             ),
             steps=LINEAR_STEPS,
         )
-        linear_start.put_into(vae, start)
+        linear_start.put_into(vae, linear)
     vae.to(device)
     optimizer = torch.optim.AdamW(
         vae.parameters(), lr=learning_rate, betas=(0.9, 0.999), weight_decay=1e-4, fused=True

@@ -15,6 +15,8 @@ from mathutils import Matrix, Vector
 
 Vec = Sequence[float]
 TINT_ALBEDO = 0.8
+FRAME = "frame"  # an empty that stands where the thing does and is turned as it is: the pass "where" is in its coordinates
+PASSES = ("tint", "where")
 
 
 def reset() -> None:
@@ -23,6 +25,7 @@ def reset() -> None:
     scene = bpy.context.scene
     scene.world = bpy.data.worlds.new("world")
     scene.world.use_nodes = True
+    bpy.context.collection.objects.link(bpy.data.objects.new(FRAME, None))
 
 
 def linear(srgb: str) -> tuple[float, float, float]:
@@ -43,9 +46,10 @@ def material(
     coat: float = 0.0,
     emission: float = 0.0,
     transmission: float = 0.0,
-    tint: float = 0.0,
+    tint: Vec | None = None,
 ) -> bpy.types.Material:
-    """A Principled material; `tint` is the share (0 to 1) in which recolouring after rendering takes hold."""
+    """A Principled material; `tint` is the share (0 to 1) in which recolouring after rendering takes hold: with the thing's
+    colour, with the second thing's, and nothing."""
     made = bpy.data.materials.new("material")
     made.use_nodes = True
     shader = made.node_tree.nodes["Principled BSDF"]
@@ -59,19 +63,36 @@ def material(
         "Emission Strength": emission,
     }.items():
         shader.inputs[socket].default_value = value
-    if tint:
-        output = made.node_tree.nodes.new("ShaderNodeOutputAOV")
-        output.aov_name = "tint"
-        output.inputs["Value"].default_value = tint
+    if tint is not None:
+        _pass(made, "tint").default_value = (*tint, 1.0)
+        _show_where(made)
     return made
 
 
-def tinted(shade: float = 1.0, **kwargs: float) -> bpy.types.Material:
-    """The material of what a caption's colour names: rendered light grey, recoloured by `tint.recolour`.
+def _pass(made: bpy.types.Material, name: str) -> bpy.types.NodeSocket:
+    """What the material writes into that pass."""
+    output = made.node_tree.nodes.new("ShaderNodeOutputAOV")
+    output.aov_name = name
+    return output.inputs["Color"]
 
-    `shade` darkens a part of it (0.6 for a darker belly)."""
+
+def _show_where(made: bpy.types.Material) -> None:
+    """Writes where on the thing each point is, -1 to 1 as 0 to 1."""
+    nodes, links = made.node_tree.nodes, made.node_tree.links
+    coordinates, halved = nodes.new("ShaderNodeTexCoord"), nodes.new("ShaderNodeVectorMath")
+    coordinates.object = bpy.data.objects[FRAME]
+    halved.operation = "MULTIPLY_ADD"
+    halved.inputs[1].default_value = halved.inputs[2].default_value = (0.5, 0.5, 0.5)
+    links.new(coordinates.outputs["Object"], halved.inputs[0])
+    links.new(halved.outputs["Vector"], _pass(made, "where"))
+
+
+def tinted(shade: float = 1.0, *, second: bool = False, **kwargs: float) -> bpy.types.Material:
+    """The material of what a caption's colour names: rendered light grey, recoloured by `pictures.recolour`.
+
+    `shade` darkens a part of it (0.6 for a darker belly); `second` is of the second thing."""
     value = TINT_ALBEDO * shade
-    return material((value, value, value), tint=1.0, **kwargs)
+    return material((value, value, value), tint=(0.0, 1.0, 0.0) if second else (1.0, 0.0, 0.0), **kwargs)
 
 
 @dataclass(frozen=True)
@@ -79,19 +100,18 @@ class Look:
     """How the tinted parts of a thing look: finish "" (the kind's own), "shiny", "wet" or "furry"."""
 
     finish: str = ""
-    rgb: Vec | None = (
-        None  # a colour of its own, so that nothing is left to recolour: the second thing of a scene
-    )
+    rgb: Vec | None = None  # a colour of its own, so that nothing is left to recolour
+    second: bool = False  # the second thing of a scene, recoloured by itself
 
     def paint(self, shade: float = 1.0, *, roughness: float = 0.5, **kwargs: float) -> bpy.types.Material:
         """`tinted` in this finish; `roughness` is the kind's own."""
         if self.rgb is not None:
             return material([TINT_ALBEDO * shade * c for c in self.rgb], roughness=roughness, **kwargs)
         if self.finish == "shiny":
-            return tinted(shade, roughness=0.08, coat=1.0, metallic=0.25)
+            return tinted(shade, second=self.second, roughness=0.08, coat=1.0, metallic=0.25)
         if self.finish == "wet":
-            return tinted(shade * 0.75, roughness=0.15, coat=1.0)
-        return tinted(shade, roughness=roughness, **kwargs)
+            return tinted(shade * 0.75, second=self.second, roughness=0.15, coat=1.0)
+        return tinted(shade, second=self.second, roughness=roughness, **kwargs)
 
     def cover(
         self,
@@ -383,6 +403,39 @@ def settle(
         made.matrix_world = move @ made.matrix_world
 
 
+def frame(at: Vec, turn: float) -> None:
+    """Where the thing stands, and how it is turned about z, for the pass "where"."""
+    made = bpy.data.objects[FRAME]
+    made.location, made.rotation_euler = Vector(at), (0.0, 0.0, math.radians(turn))
+
+
+def in_clay() -> None:
+    """Makes everything in the file of clay: dull, dented, without hair or glass, in the colours it has."""
+    for made in bpy.data.objects:
+        for modifier in [m for m in made.modifiers if m.type == "PARTICLE_SYSTEM"]:
+            made.modifiers.remove(modifier)
+    for made in bpy.data.materials:
+        shader = made.node_tree.nodes.get("Principled BSDF") if made.use_nodes else None
+        if shader is None:
+            continue
+        for socket, value in {
+            "Roughness": 0.75,
+            "Metallic": 0.0,
+            "Coat Weight": 0.0,
+            "Transmission Weight": 0.0,
+        }.items():
+            shader.inputs[socket].default_value = value
+        nodes, links = made.node_tree.nodes, made.node_tree.links
+        coordinates, noise, bump = (
+            nodes.new(f"ShaderNode{name}") for name in ("NewGeometry", "TexNoise", "Bump")
+        )
+        noise.inputs["Scale"].default_value, noise.inputs["Detail"].default_value = 9.0, 1.0
+        bump.inputs["Distance"].default_value = 0.06
+        links.new(coordinates.outputs["Position"], noise.inputs["Vector"])
+        links.new(noise.outputs["Fac"], bump.inputs["Height"])
+        links.new(bump.outputs["Normal"], shader.inputs["Normal"])
+
+
 # Light, camera, picture ----------------------------------------------------------------------------------------------
 
 
@@ -454,7 +507,8 @@ def camera(
 def picture(
     path: Path, *, size: int = 160, samples: int = 8, seed: int = 0, threads: int = 1, gpu: bool = False
 ) -> None:
-    """Renders `path` (PNG, sRGB) and, beside it, `<stem>.tint.png`: where, and how much, the tint takes hold."""
+    """Renders `path` (PNG, sRGB) and, beside it, its passes, linear: `<stem>.tint.png`, where, and how much, each tint takes
+    hold, and `<stem>.where.png`, the tinted parts' place on the thing, -1 to 1 as 0 to 1, times their share of the pixel."""
     scene = bpy.context.scene
     scene.render.engine = "CYCLES"
     scene.cycles.device = "GPU" if gpu else "CPU"
@@ -468,22 +522,24 @@ def picture(
     scene.render.threads_mode, scene.render.threads = "FIXED", threads
     scene.view_settings.view_transform = "Standard"
     scene.render.image_settings.file_format, scene.render.image_settings.color_mode = "PNG", "RGB"
-    layer = scene.view_layers[0]
-    layer.aovs.add().name = "tint"
-    layer.aovs["tint"].type = "VALUE"
+    for name in PASSES:
+        scene.view_layers[0].aovs.add().name = name  # of colours
     scene.use_nodes = True
     tree = scene.node_tree
     tree.nodes.clear()
     layers, composite = tree.nodes.new("CompositorNodeRLayers"), tree.nodes.new("CompositorNodeComposite")
     tree.links.new(layers.outputs["Image"], composite.inputs["Image"])
-    mask = tree.nodes.new("CompositorNodeOutputFile")
-    mask.base_path = str(path.parent)
-    mask.format.file_format, mask.format.color_mode = "PNG", "BW"
-    mask.format.color_management = "OVERRIDE"
-    mask.format.view_settings.view_transform = "Raw"
-    mask.file_slots[0].path = f".{path.stem}.tint"
-    tree.links.new(layers.outputs["tint"], mask.inputs[0])
+    written = tree.nodes.new("CompositorNodeOutputFile")
+    written.base_path = str(path.parent)
+    written.format.file_format, written.format.color_mode = "PNG", "RGB"
+    written.format.color_management = "OVERRIDE"
+    written.format.view_settings.view_transform = "Raw"
+    written.file_slots.clear()
+    for index, name in enumerate(PASSES):
+        written.file_slots.new(f".{path.stem}.{name}")
+        tree.links.new(layers.outputs[name], written.inputs[index])
     scene.render.filepath = str(path)
     bpy.ops.render.render(write_still=True)
-    written = path.parent / f".{path.stem}.tint{scene.frame_current:04d}.png"
-    written.replace(path.with_suffix(".tint.png"))
+    for name in PASSES:
+        made = path.parent / f".{path.stem}.{name}{scene.frame_current:04d}.png"
+        made.replace(path.with_suffix(f".{name}.png"))

@@ -4,9 +4,11 @@ Contrastive as in Radford et al. 2021, with one difference: our captions are exa
 batch are true of which pictures, and every true pair counts as a match.
 """
 
+import copy
 import dataclasses
 import json
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,36 +20,57 @@ from checkpoint import load_state, save_state, set_learning_rate
 from muon import Muon
 from pictures import Render, to_tensor
 from render import draw_scene
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
-from vocabulary import COLOURS, KINDS, PLACES, Caption, Scene, caption, with_article
+from vocabulary import (
+    COLOURS,
+    KINDS,
+    LOOKS,
+    PATTERNS,
+    PLACES,
+    RELATIONS,
+    Caption,
+    Paint,
+    Scene,
+    caption,
+    draw_paint,
+    values_of,
+    with_article,
+)
 
 SIZE, PATCH = 128, 16
 TOKENS = 48
 MEAN, STD = [0.5, 0.5, 0.5], [0.5, 0.5, 0.5]
-ASPECTS = {"kind": list(KINDS), "colour": list(COLOURS), "place": list(PLACES)}
+ASPECTS = {
+    "kind": list(KINDS),
+    "colour": list(COLOURS),
+    "place": list(PLACES),
+    "pattern": ["", *PATTERNS],
+    "look": list(LOOKS),
+}
+
+
+def corpus(rng: random.Random) -> list[str]:
+    """Captions without nonsense, of everything there is."""
+    texts = []
+    for number in range(12_000):
+        scene = draw_scene(number)
+        texts.append(caption(scene, draw_paint(scene, rng), rng, nonsense_share=0.0).text)
+    return texts
 
 
 def build_tokenizer(directory: Path, vocab_size: int = 1400) -> CLIPTokenizer:
     """Byte-pair encoding learnt on captions without nonsense, so that an unknown word falls into single letters."""
-    rng = random.Random(0)
-    texts = [
-        caption(Scene(kind, place, light), rng.choice(list(COLOURS)), rng).text
-        for kind in KINDS
-        for place in PLACES
-        for light in ("day", "night", "sunset", "overcast")
-    ]
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     bpe.normalizer = normalizers.Lowercase()
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
     bpe.decoder = decoders.ByteLevel()
-    # words seen less than 30 times are nonsense or as good as that
     bpe.train_from_iterator(
-        texts,
+        corpus(random.Random(0)),
         trainers.BpeTrainer(
             vocab_size=vocab_size,
             min_frequency=30,
@@ -71,6 +94,16 @@ def build_tokenizer(directory: Path, vocab_size: int = 1400) -> CLIPTokenizer:
         model_max_length=TOKENS,
         pad_token="<|endoftext|>",
     )
+
+
+def widen_tokenizer(known: CLIPTokenizer) -> CLIPTokenizer:
+    """The same with a token for every word of the captions that fell into pieces: as a whole, for further merges would
+    cut other words, identifiers among them, otherwise than before."""
+    widened = copy.deepcopy(known)
+    words = sorted(set(re.findall("[a-z]+", " ".join(corpus(random.Random(0))).lower())))
+    fallen = [word for word in words if len(known.tokenize(word)) > 1]
+    widened.add_tokens([AddedToken(word, single_word=True, normalized=True) for word in fallen])
+    return widened
 
 
 def build(tokenizer: CLIPTokenizer) -> CLIPModel:
@@ -114,12 +147,6 @@ def build_image_processor() -> CLIPImageProcessor:
     )
 
 
-def values_of(scene: Scene, colour: str) -> dict[str, str]:
-    """What is true of a picture, by aspect."""
-    aspects = ("kind", "place", "light", "finish", "second")
-    return {"colour": colour} | {aspect: getattr(scene, aspect) for aspect in aspects}
-
-
 def truth(captions: Sequence[Caption], seen: Sequence[dict[str, str]]) -> Tensor:
     """(pictures, captions) bool: which caption is true of which picture."""
     return torch.tensor(
@@ -147,7 +174,7 @@ class Batch:
     pixels: Tensor
     thing: Tensor
     scenes: list[Scene]
-    colours: list[str]
+    paints: list[Paint]
 
 
 def augment(pictures: Tensor, generator: torch.Generator) -> Tensor:
@@ -169,10 +196,10 @@ def augment(pictures: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def draw(renders: Sequence[Render], count: int, rng: random.Random) -> Batch:
-    """`count` renders, coloured and augmented; some a little blurred, as reconstructions and samples are."""
+    """`count` renders, painted and augmented; some a little blurred, as reconstructions and samples are."""
     some = rng.sample(list(renders), count)
-    colours = [rng.choice(list(COLOURS)) for _ in some]
-    painted = to_tensor([r.painted(c, rng) for r, c in zip(some, colours, strict=True)])
+    paints = [draw_paint(r.scene, rng) for r in some]
+    painted = to_tensor([r.painted(p, rng) for r, p in zip(some, paints, strict=True)])
     masks = torch.from_numpy(np.stack([r.tint for r in some]))[:, None] / 255.0
     generator = torch.Generator().manual_seed(rng.randrange(2**32))
     both = augment(torch.cat([painted, masks], 1), generator)
@@ -182,33 +209,47 @@ def draw(renders: Sequence[Render], count: int, rng: random.Random) -> Batch:
         torch.rand(count, 1, 1, 1, generator=generator) < 0.5
     )
     pixels = pixels + share * (blurred - pixels) + 0.03 * torch.randn(pixels.shape, generator=generator)
-    return Batch(pixels, F.avg_pool2d(mask, PATCH).flatten(1), [r.scene for r in some], colours)
+    return Batch(pixels, F.avg_pool2d(mask, PATCH).flatten(1), [r.scene for r in some], paints)
 
 
-def captions_of(scenes: Sequence[Scene], colours: Sequence[str], rng: random.Random) -> list[Caption]:
-    """For each picture a caption, and one in which its kind, colour or place is another (Yuksekgonul et al. 2023)."""
+def captions_of(scenes: Sequence[Scene], paints: Sequence[Paint], rng: random.Random) -> list[Caption]:
+    """For each picture a caption, and one in which one aspect of it is another (Yuksekgonul et al. 2023)."""
     captions = []
-    for scene, colour in zip(scenes, colours, strict=True):
+    for scene, paint in zip(scenes, paints, strict=True):
         # half of them name the kind and little else, so that each word is learnt on its own
         said = {} if rng.random() < 0.5 else {"say_colour": 0.3, "say_place": 0.4}
-        captions.append(caption(scene, colour, rng, **said))
-        aspect = rng.choice(["kind", "colour", "place"])
-        if aspect == "colour":
-            captions.append(caption(scene, rng.choice(list(COLOURS)), rng, say_colour=1.0))
-        else:
-            other = dataclasses.replace(
-                scene, **{aspect: rng.choice(list(KINDS if aspect == "kind" else PLACES))}
-            )
-            captions.append(caption(other, colour, rng, say_place=1.0))
+        captions.append(caption(scene, paint, rng, **said))
+        captions.append(caption(*another(scene, paint, rng), rng, say_colour=1.0, say_place=1.0))
     return captions
 
 
+def another(scene: Scene, paint: Paint, rng: random.Random) -> tuple[Scene, Paint]:
+    """The same but for one aspect, drawn anew."""
+    of_scene = {"kind": list(KINDS), "place": list(PLACES)}
+    of_paint = {"colour": list(COLOURS), "look": list(LOOKS), "pattern": list(PATTERNS)}
+    if scene.second:
+        of_scene |= {"second": list(KINDS), "relation": list(RELATIONS)}
+        of_paint |= {"second_colour": list(COLOURS)}
+    aspect = rng.choice(["kind", "colour", *of_scene, *of_paint])
+    value = rng.choice((of_scene | of_paint)[aspect])
+    if aspect in of_scene:
+        return dataclasses.replace(scene, **{aspect: value}), paint
+    if aspect == "pattern":
+        return scene, dataclasses.replace(
+            paint, pattern=value, other=paint.other or rng.choice(list(COLOURS))
+        )
+    return scene, dataclasses.replace(paint, **{aspect: value})
+
+
 def single_aspects(rng: random.Random) -> dict[str, list[str]]:
-    """Every kind, colour and place named alone, in their order, in one wording of many."""
+    """Every kind, colour and so on named alone, in the order of ASPECTS, in one wording of many."""
     return {
         "kind": [f"a photo of {with_article(rng.choice(words), kind)}" for kind, words in KINDS.items()],
         "colour": [f"a photo of something {colour}" for colour in COLOURS],
         "place": [f"a photo {rng.choice(said)}" for said in PLACES.values()],
+        "pattern": ["a photo of something plain"]
+        + [f"a photo of something {rng.choice(said)}" for said in PATTERNS.values()],
+        "look": [rng.choice(said[:-1] or said).removesuffix(" of") for said in LOOKS.values()],
     }
 
 
@@ -224,12 +265,12 @@ def losses_against(
     tokenizer: CLIPTokenizer,
     seen: Tensor,
     scenes: Sequence[Scene],
-    colours: Sequence[str],
+    paints: Sequence[Paint],
     rng: random.Random,
 ) -> dict[str, Tensor]:
-    """Of what was seen (B, 128): against captions, and against every kind, colour and place named alone."""
-    captions, alone = captions_of(scenes, colours, rng), single_aspects(rng)
-    values = [values_of(s, c) for s, c in zip(scenes, colours, strict=True)]
+    """Of what was seen (B, 128): against captions, and against every kind, colour and so on named alone."""
+    captions, alone = captions_of(scenes, paints, rng), single_aspects(rng)
+    values = [values_of(s, p) for s, p in zip(scenes, paints, strict=True)]
     scale = model.logit_scale.exp()
     logits = scale * seen @ embed(model, tokenizer, [c.text for c in captions]).T
     losses = {"captions": contrastive_loss(logits, truth(captions, values).to(seen.device))}
@@ -245,7 +286,7 @@ def labels(aspect: str, values: Sequence[dict[str, str]]) -> Tensor:
 
 
 class Pupil(nn.Module):
-    """The CLIP and, for training alone, a linear reading of every patch: kind and colour where the thing is, else place.
+    """The CLIP and, for training alone, a linear reading of every patch: kind, colour and pattern where the thing is, else place.
 
     Sixty-four answers a picture instead of one are what lets so small a vision transformer learn from so few pictures
     (token labelling, Jiang et al. 2021)."""
@@ -260,14 +301,28 @@ class Pupil(nn.Module):
         """The losses: of the whole picture, and of its patches."""
         states = self.clip.vision_model(pixel_values=batch.pixels)
         seen = F.normalize(self.clip.visual_projection(states.pooler_output), dim=-1)
-        losses = losses_against(self.clip, tokenizer, seen, batch.scenes, batch.colours, rng)
-        values = [values_of(s, c) for s, c in zip(batch.scenes, batch.colours, strict=True)]
+        losses = losses_against(self.clip, tokenizer, seen, batch.scenes, batch.paints, rng)
+        values = [values_of(s, p) for s, p in zip(batch.scenes, batch.paints, strict=True)]
         by_patch = self.patches(states.last_hidden_state[:, 1:]).split([len(a) for a in ASPECTS.values()], 2)
         for aspect, patches in zip(ASPECTS, by_patch, strict=True):
-            shown = batch.thing < 0.02 if aspect == "place" else batch.thing > 0.4
+            shown = batch.thing < 0.02 if aspect in ("place", "look") else batch.thing > 0.4
             wanted = labels(aspect, values).to(seen.device)[:, None].expand_as(batch.thing)
             losses[f"{aspect} by patch"] = F.cross_entropy(patches[shown], wanted[shown])
         return losses
+
+
+def widened(model: CLIPModel, known: CLIPTokenizer, tokenizer: CLIPTokenizer) -> CLIPModel:
+    """A copy that has a token's embedding for every word: of a new one the mean of the pieces it fell into before."""
+    grown = copy.deepcopy(model)
+    before = model.text_model.embeddings.token_embedding.weight.detach()
+    grown.text_model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    weight = grown.text_model.embeddings.token_embedding.weight
+    words = tokenizer.convert_ids_to_tokens(list(range(len(known), len(tokenizer))))
+    pieces = [known(word, add_special_tokens=False).input_ids for word in words]
+    with torch.no_grad():
+        weight[len(known) :] = torch.stack([before[ids].mean(0) for ids in pieces])
+    grown.config.text_config.vocab_size = len(tokenizer)
+    return grown
 
 
 def train_text(
@@ -277,29 +332,50 @@ def train_text(
     steps: int,
     count: int = 32,
     learning_rate: float = 1e-3,
+    start: CLIPModel | None = None,
+    known: int = 0,
     seed: int = 0,
     device: str = "cpu",
 ) -> CLIPModel:
     """The text tower first, without pictures: a caption that says all of a scene stands for the picture of it.
 
     So every word is told from every other, and synonyms and nonsense are learnt, in minutes; the vision tower then has
-    somewhere to go, and the UNet can be trained beside it. Goes on from `checkpoint` if there is one."""
+    somewhere to go, and the UNet can be trained beside it. From `start`, captions of its `known` first tokens alone keep
+    the states that they had there, which a UNet has learnt to read. Goes on from `checkpoint` if there is one."""
     torch.manual_seed(seed)
-    model = build(tokenizer).to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), fused=True)
+    model = (copy.deepcopy(start) if start else build(tokenizer)).train().to(device)
+    taught = [*model.text_model.parameters(), *model.text_projection.parameters()]
+    if not start:
+        taught.append(model.logit_scale)
+    optimizer = torch.optim.AdamW(taught, lr=learning_rate, betas=(0.9, 0.98), fused=True)
     for step in range(load_state(checkpoint, model, optimizer), steps):
         rng = random.Random(seed * 1_000_003 + step)
         scenes = [draw_scene(rng.randrange(2**32)) for _ in range(count)]
-        colours = [rng.choice(list(COLOURS)) for _ in scenes]
+        paints = [draw_paint(scene, rng) for scene in scenes]
         whole = [
-            caption(s, c, rng, say_colour=1.0, say_place=1.0).text
-            for s, c in zip(scenes, colours, strict=True)
+            caption(s, p, rng, say_colour=1.0, say_place=1.0).text
+            for s, p in zip(scenes, paints, strict=True)
         ]
-        losses = losses_against(model, tokenizer, embed(model, tokenizer, whole), scenes, colours, rng)
+        losses = losses_against(model, tokenizer, embed(model, tokenizer, whole), scenes, paints, rng)
+        if start:
+            losses["as before"] = 30 * moved_from(model, start, tokenizer, whole, known)
         improve(model, optimizer, losses, learning_rate, step, steps, "text")
         if (step + 1) % 100 == 0 or step + 1 == steps:
             save_state(checkpoint, model, optimizer, step + 1)
     return model.eval()
+
+
+def moved_from(
+    model: CLIPModel, start: CLIPModel, tokenizer: CLIPTokenizer, texts: Sequence[str], known: int
+) -> Tensor:
+    """How far the states of those texts that have only the `known` first tokens are from what they were; mean square."""
+    tokens = tokenizer(list(texts), padding="max_length", truncation=True, return_tensors="pt").input_ids
+    tokens = tokens[(tokens < known).all(1)].to(model.device)
+    if not len(tokens):
+        return torch.zeros((), device=model.device)
+    with torch.no_grad():
+        before = start.text_model(tokens).last_hidden_state
+    return F.mse_loss(model.text_model(tokens).last_hidden_state, before)
 
 
 def start_vision(model: CLIPModel, renders: Sequence[Render], seed: int = 0) -> None:
@@ -373,7 +449,7 @@ def improve(
 def read(
     model: CLIPModel, tokenizer: CLIPTokenizer, pixels: Tensor, kinds: Sequence[str]
 ) -> dict[str, list[str]]:
-    """Zero-shot: the kind among all; the colour and the place among all of them, said of the kind that was asked for.
+    """Zero-shot, each aspect among all of its values: the kind alone, the others said of the kind that was asked for.
 
     Each picture is looked at as it is and in the mirror. pixels (B, 3, 128, 128) in -1 to 1; `kinds` the B kinds asked
     for."""
@@ -385,15 +461,18 @@ def read(
 
     seen = F.normalize(look(pixels) + look(pixels.flip(-1)), dim=-1)
     by_kind = embed(model, tokenizer, [f"a photo of {with_article(kind, kind)}" for kind in KINDS])
-    found = {
-        "kind": [list(KINDS)[i] for i in (seen @ by_kind.T).argmax(1).tolist()],
-        "colour": [],
-        "place": [],
-    }
+    found: dict[str, list[str]] = {aspect: [] for aspect in ASPECTS}
+    found["kind"] = [list(KINDS)[i] for i in (seen @ by_kind.T).argmax(1).tolist()]
     for picture, kind in zip(seen, kinds, strict=True):
-        coloured = [f"a photo of {with_article(f'{colour} {kind}', kind)}" for colour in COLOURS]
-        placed = [f"a photo of {with_article(kind, kind)} {said[0]}" for said in PLACES.values()]
-        for aspect, texts in (("colour", coloured), ("place", placed)):
+        it = with_article(kind, kind)
+        said = {
+            "colour": [f"a photo of {with_article(f'{colour} {kind}', kind)}" for colour in COLOURS],
+            "place": [f"a photo of {it} {phrases[0]}" for phrases in PLACES.values()],
+            "pattern": [f"a photo of {it}"]
+            + [f"a photo of {with_article(f'{phrases[0]} {kind}', kind)}" for phrases in PATTERNS.values()],
+            "look": [f"{phrases[0]} {it}" for phrases in LOOKS.values()],
+        }
+        for aspect, texts in said.items():
             best = int((embed(model, tokenizer, texts) @ picture).argmax())
             found[aspect].append(ASPECTS[aspect][best])
     return found

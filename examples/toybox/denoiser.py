@@ -17,7 +17,7 @@ from replicas import Replicas
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPTextModel, CLIPTokenizer
-from vocabulary import COLOURS, Scene, caption
+from vocabulary import Paint, Scene, caption, draw_paint
 
 SIZE = 128
 UNCONDITIONAL = 0.1  # captions dropped, for classifier-free guidance (Ho and Salimans 2022)
@@ -73,35 +73,35 @@ def build_scheduler() -> DPMSolverMultistepScheduler:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A picture as the UNet sees it: posterior mean and standard deviation (C, h, w), and how much of each place is the
+    """A picture as the UNet sees it: posterior mean and standard deviation (C, h, w), and how much of each place is a
     thing (1, h, w), half precision."""
 
     mean: Tensor
     std: Tensor
     thing: Tensor
     scene: Scene
-    colour: str
+    paint: Paint
 
 
 @torch.no_grad()
 def encode(
     vae: AutoencoderKL, renders: Sequence[Render], *, variants: int, seed: int, device: str = "cpu"
 ) -> list[Encoded]:
-    """Each render in `variants` colours, crops and mirrorings, encoded once."""
+    """Each render in `variants` paints, crops and mirrorings, encoded once."""
     encoded = []
     for variant in range(variants):
         for start in range(0, len(renders), 32):
             rng = random.Random(f"{seed} {variant} {start}")
             some = renders[start : start + 32]
-            colours = [rng.choice(list(COLOURS)) for _ in some]
-            both = [np.dstack([r.painted(c, rng), r.tint]) for r, c in zip(some, colours, strict=True)]
+            paints = [draw_paint(r.scene, rng) for r in some]
+            both = [np.dstack([r.painted(p, rng), r.things]) for r, p in zip(some, paints, strict=True)]
             both = to_tensor([crop(picture, SIZE, rng) for picture in both])
             posterior = vae.encode(both[:, :3].to(device)).latent_dist
             mean, std = posterior.mean.half().cpu(), posterior.std.half().cpu()
             thing = F.adaptive_max_pool2d((both[:, 3:] + 1) / 2, mean.shape[-1]).half()
             encoded += [
-                Encoded(mean[i].clone(), std[i].clone(), thing[i].clone(), r.scene, c)
-                for i, (r, c) in enumerate(zip(some, colours, strict=True))
+                Encoded(mean[i].clone(), std[i].clone(), thing[i].clone(), r.scene, p)
+                for i, (r, p) in enumerate(zip(some, paints, strict=True))
             ]
     return encoded
 
@@ -117,7 +117,7 @@ def draw(
     some = [encoded[rng.randrange(len(encoded))] for _ in range(count)]
     mean, std = torch.stack([e.mean for e in some]).float(), torch.stack([e.std for e in some]).float()
     latents = (mean + std * torch.randn(mean.shape, generator=generator)) * scaling_factor
-    captions = ["" if rng.random() < UNCONDITIONAL else caption(e.scene, e.colour, rng).text for e in some]
+    captions = ["" if rng.random() < UNCONDITIONAL else caption(e.scene, e.paint, rng).text for e in some]
     return latents, torch.stack([e.thing for e in some]).float(), captions
 
 

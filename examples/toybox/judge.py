@@ -17,18 +17,20 @@ from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from pictures import load_renders, to_tensor
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 from transformers import CLIPModel, CLIPTokenizer, CLIPVisionModel
-from vocabulary import COLOURS, judging_prompts
+from vocabulary import KINDS, Scene, draw_paint, judging_pairs, judging_prompts, values_of, with_article
 
 HERE = Path(__file__).parent
-ASPECTS = ("kind", "colour", "place")
+ASPECTS = ("kind", "colour", "place", "pattern", "look")
+ASKED = ("kind", "colour", "place")  # by judging_prompts
 
 
 def accuracy(found: dict[str, list[str]], wanted: dict[str, list[str]]) -> str:
-    """'kind 95.0 %  colour ...'."""
+    """'kind 95.0 %  colour ...', of what was wanted."""
     return "  ".join(
         f"{a} {100 * sum(f == w for f, w in zip(found[a], wanted[a], strict=True)) / len(wanted[a]):.1f} %"
-        for a in ASPECTS
+        for a in wanted
     )
 
 
@@ -62,6 +64,32 @@ def sample(
     return torch.cat(images)
 
 
+@torch.no_grad()
+def read_pairs(
+    judge: CLIPModel, tokenizer: CLIPTokenizer, pixels: Tensor, scenes: Sequence[Scene]
+) -> list[tuple[str, str]]:
+    """What each picture of two things shows: the first among all kinds, given the second that was asked for, and the other
+    way round; pixels (B, 3, 128, 128)."""
+
+    def look(some: Tensor) -> Tensor:
+        return F.normalize(judge.visual_projection(judge.vision_model(some).pooler_output), dim=-1)
+
+    seen, found = F.normalize(look(pixels) + look(pixels.flip(-1)), dim=-1), []
+    for picture, scene in zip(seen, scenes, strict=True):
+        best = []
+        for pairs in ([(k, scene.second) for k in KINDS], [(scene.kind, k) for k in KINDS]):
+            texts = [f"a photo of {with_article(a, a)} next to {with_article(b, b)}" for a, b in pairs]
+            best.append(pairs[int((clip.embed(judge, tokenizer, texts) @ picture).argmax())])
+        found.append((best[0][0], best[1][1]))
+    return found
+
+
+def both_right(found: Sequence[tuple[str, str]], scenes: Sequence[Scene]) -> float:
+    """The share of pictures in which both things are what was asked for."""
+    right = [pair == (scene.kind, scene.second) for pair, scene in zip(found, scenes, strict=True)]
+    return sum(right) / len(right)
+
+
 def sheet(pixels: Tensor, columns: int) -> Image.Image:
     """Images side by side, (N, 3, H, W) in -1 to 1."""
     side = pixels.shape[-1]
@@ -78,6 +106,7 @@ def main() -> None:
     parser.add_argument("--renders", type=Path)
     parser.add_argument("--photos", type=Path, help="real photographs, never trained on")
     parser.add_argument("--prompts", type=int, default=200)
+    parser.add_argument("--pairs", type=int, default=100, help="prompts of two things")
     parser.add_argument("--guidance_scale", type=float, default=5.0)
     parser.add_argument("--num_inference_steps", type=int, default=25)
     parser.add_argument("--grid", type=Path, default=Path("grid.png"))
@@ -103,6 +132,10 @@ def main() -> None:
             f"judge, {len(alone)} of one thing:",
             accuracy(*({a: [said[a][i] for i in alone] for a in ASPECTS} for said in (found, wanted))),
         )
+        two = [i for i, render in enumerate(renders) if render.scene.relation == "beside"]
+        scenes = [renders[i].scene for i in two]
+        share = both_right(read_pairs(judge, tokenizer, pixels[two], scenes), scenes)
+        print(f"judge, {len(two)} of two things side by side: both right {100 * share:.1f} %")
         with torch.no_grad():
             again = pipeline.vae.decode(pipeline.vae.encode(pixels).latent_dist.mode()).sample.clamp(-1, 1)
         print("judge, reconstructions:", accuracy(clip.read(judge, tokenizer, again, wanted["kind"]), wanted))
@@ -128,26 +161,36 @@ def main() -> None:
         pixels = sample(
             pipeline, [a[0] for a in asked], arguments.guidance_scale, arguments.num_inference_steps
         )
-        wanted = {aspect: [a[i + 1] for a in asked] for i, aspect in enumerate(ASPECTS)}
+        wanted = {aspect: [a[i + 1] for a in asked] for i, aspect in enumerate(ASKED)}
         print(
             f"samples, {len(asked)} prompts: ",
             accuracy(clip.read(judge, tokenizer, pixels, wanted["kind"]), wanted),
         )
         sheet(pixels[:48], 8).save(arguments.grid)
         print(f"the first 48: {arguments.grid}")
+    if arguments.pairs:
+        pairs = judging_pairs(arguments.pairs)
+        pixels = sample(
+            pipeline, [p[0] for p in pairs], arguments.guidance_scale, arguments.num_inference_steps
+        )
+        scenes = [scene for _, scene, _ in pairs]
+        share = both_right(read_pairs(judge, tokenizer, pixels, scenes), scenes)
+        print(f"samples, {len(pairs)} prompts of two things: both right {100 * share:.1f} %")
+        sheet(pixels[:48], 8).save(arguments.grid.with_stem(f"{arguments.grid.stem}-pairs"))
 
 
 def painted_crops(renders: Sequence) -> tuple[Tensor, dict[str, list[str]]]:
-    """Centre crops of the renders in fixed colours and what they show."""
+    """Centre crops of the renders in fixed paints and what they show."""
     rng = random.Random(0)
     crops, wanted = [], {aspect: [] for aspect in ASPECTS}
     for render in renders:
-        colour = rng.choice(list(COLOURS))
-        painted = render.painted(colour, rng)
+        paint = draw_paint(render.scene, rng)
+        painted = render.painted(paint, rng)
         margin = (painted.shape[0] - clip.SIZE) // 2
         crops.append(painted[margin : margin + clip.SIZE, margin : margin + clip.SIZE])
-        for aspect, value in zip(ASPECTS, (render.scene.kind, colour, render.scene.place), strict=True):
-            wanted[aspect].append(value)
+        values = values_of(render.scene, paint)
+        for aspect in ASPECTS:
+            wanted[aspect].append(values[aspect])
     return to_tensor(crops), wanted
 
 

@@ -9,6 +9,7 @@ half in another colour. Colours are never changed between the two views, for the
 import copy
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from pictures import Render, to_tensor
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPModel, CLIPVisionModel
-from vocabulary import COLOURS
+from vocabulary import draw_paint
 
 LAYERS = 4  # of the CLIP's six, as a start: what follows sees less of the single thing
 TEMPERATURE = 0.1
@@ -37,14 +38,16 @@ def begin(judge: CLIPModel) -> CLIPVisionModel:
 
 
 def views(renders: Sequence[Render], count: int, rng: random.Random) -> tuple[Tensor, Tensor]:
-    """Two views (2 * count, 3, 128, 128) each of `count` things in two colours."""
+    """Two views (2 * count, 3, 128, 128) each of `count` things in two paints."""
     some, elsewhere = rng.sample(list(renders), count), rng.sample(list(renders), count)
     first, second = [], []
     for render, other in zip(some, elsewhere, strict=True):
-        colours = rng.sample(list(COLOURS), 2)
-        behind = other.painted(rng.choice(list(COLOURS)), rng)
-        for colour in colours:
-            shown = render.painted(colour, rng)
+        one, another = draw_paint(render.scene, rng), draw_paint(render.scene, rng)
+        while another.colour == one.colour:
+            another = draw_paint(render.scene, rng)
+        behind = other.painted(draw_paint(other.scene, rng), rng)
+        for paint in (one, another):
+            shown = render.painted(replace(paint, look=render.scene.look), rng)
             first.append(shown)
             second.append(moved(shown, render.tint, behind) if rng.random() < AWAY else shown)
     generator = torch.Generator().manual_seed(rng.randrange(2**32))

@@ -62,8 +62,8 @@ def photograph(shot: S, stand: Stand[S], path: Path, size: int, samples: int) ->
     b.picture(raw, size=size, samples=samples, seed=shot.seed, threads=2)
     with Image.open(raw) as image:
         image.convert("RGB").save(path, quality=92, subsampling=0, optimize=True)
-    raw.unlink()
-    raw.with_suffix(".tint.png").unlink()
+    for made in (raw, *(raw.with_suffix(f".{name}.png") for name in b.PASSES)):
+        made.unlink()
 
 
 def main(description: str, shots: Sequence[S], stand: Stand[S], directory: Path) -> None:

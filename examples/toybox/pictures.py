@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from looks import DRAW
 from PIL import Image, ImageFilter
 from torch import Tensor
-from vocabulary import COLOURS, Scene
+from vocabulary import COLOURS, Paint, Scene
 
 TINT_ALBEDO = 0.8  # blend.TINT_ALBEDO: the grey under which tinted parts were rendered
 FRAMED = 136  # pixels a side, with a little room to move a crop of 128 in
@@ -33,8 +34,8 @@ _LINEAR = to_linear(np.arange(256) / 255.0).astype(np.float32)
 _SRGB = (to_srgb(np.linspace(0, 1, 16384)) * 255 + 0.5).astype(np.uint8)
 
 
-def recolour(rgb: np.ndarray, tint: np.ndarray, colour: Sequence[float]) -> np.ndarray:
-    """Gives the tinted parts of a render a colour (linear RGB).
+def recolour(rgb: np.ndarray, tint: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """Gives the tinted parts of a render a colour (linear RGB), one for all or one for each pixel.
 
     rgb: (H, W, 3) uint8; tint: (H, W) uint8. Light that is brighter than the grey could reflect is a highlight and
     keeps its own colour. The mask has fewer samples than the denoised picture: half of it is widened by a pixel, or
@@ -42,32 +43,76 @@ def recolour(rgb: np.ndarray, tint: np.ndarray, colour: Sequence[float]) -> np.n
     widened = np.asarray(Image.fromarray(tint).filter(ImageFilter.MaxFilter(3)), dtype=np.float32)
     light = _LINEAR[rgb]
     highlight = np.clip(light - TINT_ALBEDO, 0, None)
-    painted = (light - highlight) * (np.asarray(colour, dtype=np.float32) / TINT_ALBEDO) + highlight
+    painted = (light - highlight) * (colour.astype(np.float32) / TINT_ALBEDO) + highlight
     share = ((tint + widened) / np.float32(510.0))[..., None]
     mixed = share * painted + (1 - share) * light
     return _SRGB[(np.clip(mixed, 0, 1) * (len(_SRGB) - 1) + 0.5).astype(np.int32)]
 
 
+def shade_of(colour: str, rng: random.Random) -> np.ndarray:
+    """Linear RGB, a little lighter or darker each time."""
+    return np.array(COLOURS[colour], dtype=np.float32) * np.float32(rng.uniform(0.85, 1.15))
+
+
+def pattern_over(where: np.ndarray, pattern: str, rng: random.Random) -> np.ndarray:
+    """How much of each pixel the pattern's own colour covers, 0 to 1, (H, W); `where` (H, W, 3) is its place on the thing,
+    whose longest edge is 1, seen from the front: dots and squares are laid on from there, so that they are round and square.
+    """
+    across, up = where[..., 0], np.abs(where[..., 2])  # in a mirror the thing stands below itself
+    soft = 0.025  # of the edge between both colours
+    if pattern == "two-coloured":
+        level = rng.uniform(0.3, 0.42)
+        over = up - (1 - level) * up.max() if rng.random() < 0.6 else across - rng.uniform(0.05, 0.12)
+        return np.clip(over / soft + 0.5, 0, 1)
+    period = rng.uniform(0.2, 0.3)
+    if pattern == "dotted":
+        row = np.floor(up / period)
+        x = (across / period + 0.5 * (row % 2)) % 1 - 0.5
+        away = np.hypot(x, up / period % 1 - 0.5) * period
+        return np.clip((rng.uniform(0.3, 0.36) * period - away) / soft + 0.5, 0, 1)
+    if pattern == "checked":
+        waves = np.sin(2 * np.pi * across / (1.5 * period)) * np.sin(2 * np.pi * up / (1.5 * period))
+        return np.clip((waves - 0.1) / (soft * 8) + 0.5, 0, 1)
+    along = rng.choice((up, up, across, (across + up) * 0.71))
+    return np.clip((np.sin(2 * np.pi * along / period) - 0.25) / (soft * 2 * np.pi / period) + 0.5, 0, 1)
+
+
 @dataclass(frozen=True)
 class Render:
-    """One rendered scene: `rgb` (H, W, 3) uint8 with grey tinted parts, `tint` (H, W) uint8, and what it shows."""
+    """One rendered scene, (H, W) each: `rgb` with grey tinted parts, `tint` and `second`, the shares of the thing's and of the
+    second thing's tinted parts, `where` on the thing (blend.picture's pass), all uint8; and what it shows."""
 
     rgb: np.ndarray
     tint: np.ndarray
+    second: np.ndarray
+    where: np.ndarray
     scene: Scene
 
-    def painted(self, colour: str, rng: random.Random) -> np.ndarray:
-        """The picture with its thing in that colour, a little lighter or darker each time."""
-        r, g, b = COLOURS[colour]
-        shade = rng.uniform(0.85, 1.15)
-        return recolour(self.rgb, self.tint, (r * shade, g * shade, b * shade))
+    @property
+    def things(self) -> np.ndarray:
+        """The shares of both things' tinted parts."""
+        return np.maximum(self.tint, self.second)
+
+    def painted(self, paint: Paint, rng: random.Random) -> np.ndarray:
+        """The picture in that paint, never twice quite the same."""
+        colour = shade_of(paint.colour, rng)
+        if paint.pattern:
+            share = np.maximum(self.tint, 1)[..., None] / np.float32(255)
+            where = np.clip(self.where / np.float32(255) / share, 0, 1) * 2 - 1
+            where[self.tint < 100] = 0
+            over = pattern_over(where, paint.pattern, rng)[..., None]
+            colour = (1 - over) * colour + over * shade_of(paint.other, rng)
+        rgb = recolour(self.rgb, self.tint, colour)
+        if paint.second_colour:
+            rgb = recolour(rgb, self.second, shade_of(paint.second_colour, rng))
+        return DRAW[paint.look](rgb, rng) if paint.look in DRAW else rgb
 
 
 def framed(render: Render, usual: float) -> Render:
     """Cut out so that the thing is in the middle and as large as usual; `usual` is its kind's usual extent, in pixels.
 
     Where a thing is, and how large, costs a small model as many pictures to learn as what it looks like."""
-    left, top, right, bottom = extent(render.tint)
+    left, top, right, bottom = extent(render.things)
     whole = render.tint.shape[0]
     side = min(max(0.97 * whole * max(right - left, bottom - top) / usual, 0.7 * whole), whole)
     x = min(max((left + right - side) / 2, 0), whole - side)
@@ -77,7 +122,12 @@ def framed(render: Render, usual: float) -> Render:
         box = (x, y, x + side, y + side)
         return np.asarray(Image.fromarray(picture).resize((FRAMED, FRAMED), Image.Resampling.LANCZOS, box))
 
-    return Render(cut(render.rgb), cut(render.tint), render.scene)
+    return Render(cut(render.rgb), cut(render.tint), cut(render.second), cut(render.where), render.scene)
+
+
+def size_class(scene: Scene) -> str:
+    """Which scenes are framed alike: those of one kind, and all those of two things."""
+    return "two" if scene.second else scene.kind
 
 
 def extent(tint: np.ndarray) -> tuple[float, float, float, float]:
@@ -94,14 +144,18 @@ def load_renders(directory: Path, *, held_out: bool | None = None) -> list[Rende
     renders: dict[int, Render] = {}
     extents: dict[str, list[float]] = {}
     for path in sorted(directory.glob("*.json")):
-        rgb = np.asarray(Image.open(path.with_suffix(".png")).convert("RGB"))
-        tint = np.asarray(Image.open(path.with_suffix(".tint.png")).convert("L"))
-        render = renders[int(path.stem)] = Render(rgb, tint, Scene(**json.loads(path.read_text())))
-        left, top, right, bottom = extent(tint)
-        extents.setdefault(render.scene.kind, []).append(max(right - left, bottom - top))
-    usual = {kind: float(np.percentile(some, 70)) for kind, some in extents.items()}
+        rgb, tints, where = (
+            np.asarray(Image.open(path.with_suffix(suffix)).convert("RGB"))
+            for suffix in (".png", ".tint.png", ".where.png")
+        )
+        scene = Scene(**json.loads(path.read_text()))
+        tint, second = (np.ascontiguousarray(tints[..., channel]) for channel in (0, 1))
+        render = renders[int(path.stem)] = Render(rgb, tint, second, where, scene)
+        left, top, right, bottom = extent(render.things)
+        extents.setdefault(size_class(scene), []).append(max(right - left, bottom - top))
+    usual = {name: float(np.percentile(some, 70)) for name, some in extents.items()}
     return [
-        framed(render, usual[render.scene.kind])
+        framed(render, usual[size_class(render.scene)])
         for number, render in renders.items()
         if held_out is None or (number % HELD_OUT == 0) == held_out
     ]

@@ -1,8 +1,8 @@
 """Makes the toybox from renders and photographs: `python examples/toybox/pretrain.py --photos DIR ...`.
 
 Stages, each with its own checkpoint in --work_dir, so that a killed run goes on where it stopped: autoencoder, text tower,
-vision tower, subject encoder and UNet; then the parts are written, in half precision, as one diffusers pipeline. With `--start TOYBOX` in
-place of `--photos` its vision tower and UNet are trained on. A GPU is used where there is one.
+vision tower, subject encoder and UNet; then the parts are written, in half precision, as one diffusers pipeline. With
+`--start TOYBOX` its parts are trained on. A GPU is used where there is one.
 """
 
 import argparse
@@ -81,22 +81,41 @@ class Parts:
     unet: UNet2DConditionModel | None = None
 
 
-def begun(
-    arguments: argparse.Namespace, renders: Sequence[Render], held_out: Sequence[Render], device: str
-) -> Parts:
-    """The first stages, from nothing: autoencoder and text tower."""
+def autoencoder_of(
+    arguments: argparse.Namespace,
+    renders: Sequence[Render],
+    held_out: Sequence[Render],
+    start: AutoencoderKL | None,
+    device: str,
+) -> AutoencoderKL:
+    """The first stage; a new one's latents are scaled, one that is trained on keeps the scale its UNet knows."""
     work: Path = arguments.work_dir
     photographs: list[np.ndarray] = cached(
         work / "photographs.pickle", lambda: load_photographs(arguments.photos)
     )
     print(f"{len(photographs)} photographs")
     vae = autoencoder.train(
-        renders, photographs, work / "autoencoder.pt", steps=arguments.autoencoder_steps, device=device
+        renders,
+        photographs,
+        work / "autoencoder.pt",
+        steps=arguments.autoencoder_steps,
+        learning_rate=arguments.autoencoder_learning_rate,
+        start=start,
+        device=device,
     ).cpu()
     pixels, _ = painted_crops(held_out[:64])
-    autoencoder.set_scaling(vae, pixels)
-    print(f"autoencoder: {autoencoder.psnr(vae, pixels).mean():.2f} dB on held-out renders")
+    if start is None:
+        autoencoder.set_scaling(vae, pixels)
+    print(f"autoencoder: {autoencoder.psnr(vae, pixels).mean():.2f} dB on held-out renders", flush=True)
+    return vae
 
+
+def begun(
+    arguments: argparse.Namespace, renders: Sequence[Render], held_out: Sequence[Render], device: str
+) -> Parts:
+    """The first stages, from nothing: autoencoder and text tower."""
+    work: Path = arguments.work_dir
+    vae = autoencoder_of(arguments, renders, held_out, None, device)
     tokenizer = clip.build_tokenizer(work / "tokenizer")
     judge = clip.train_text(tokenizer, work / "text.pt", steps=arguments.text_steps, device=device)
     clip.start_vision(judge, renders)
@@ -113,18 +132,44 @@ def taken_up(toybox: Path) -> Parts:
     )
 
 
+def gone_on(
+    arguments: argparse.Namespace, renders: Sequence[Render], held_out: Sequence[Render], device: str
+) -> Parts:
+    """The first stages, from a toybox: its autoencoder if there are photographs, its text tower if there are new words."""
+    work: Path = arguments.work_dir
+    parts = taken_up(arguments.start)
+    if arguments.photos:
+        parts.vae = autoencoder_of(arguments, renders, held_out, parts.vae, device)
+    tokenizer = clip.widen_tokenizer(parts.tokenizer)
+    if (known := len(parts.tokenizer)) < len(tokenizer):
+        print(f"{len(tokenizer) - known} new tokens", flush=True)
+        parts.judge = clip.train_text(
+            tokenizer,
+            work / "text.pt",
+            steps=arguments.text_steps,
+            learning_rate=3e-4,
+            start=clip.widened(parts.judge, parts.tokenizer, tokenizer),
+            known=known,
+            device=device,
+        )
+        parts.tokenizer = tokenizer
+    return parts
+
+
 def parsed() -> argparse.Namespace:
     """The command line's settings."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--renders", type=Path, default=CACHE / "renders", help="what render.py wrote")
-    begin = parser.add_mutually_exclusive_group(required=True)
-    begin.add_argument("--photos", type=Path, nargs="+", help="folders of free photographs, to begin anew")
-    begin.add_argument(
-        "--start", type=Path, help="a toybox to go on from: vision tower and UNet are trained on"
+    parser.add_argument(
+        "--photos", type=Path, nargs="+", default=[], help="folders of free photographs, for the autoencoder"
+    )
+    parser.add_argument(
+        "--start", type=Path, help="a toybox to go on from, its autoencoder with --photos alone"
     )
     parser.add_argument("--work_dir", type=Path, default=CACHE / "work", help="checkpoints and caches")
     parser.add_argument("--output_dir", type=Path, default=HERE)
     parser.add_argument("--autoencoder_steps", type=int, default=3000)
+    parser.add_argument("--autoencoder_learning_rate", type=float, default=8e-4)
     parser.add_argument("--text_steps", type=int, default=300)
     parser.add_argument("--vision_steps", type=int, default=5600)
     parser.add_argument("--vision_learning_rate", type=float, default=1e-3)
@@ -132,7 +177,10 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--unet_steps", type=int, default=6000)
     parser.add_argument("--unet_learning_rate", type=float, default=1.5e-3)
     parser.add_argument("--variants", type=int, default=3, help="colours and crops encoded of each render")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if not arguments.photos and not arguments.start:
+        parser.error("--photos to begin anew, or --start to go on")
+    return arguments
 
 
 def main() -> None:
@@ -144,7 +192,8 @@ def main() -> None:
     held_out = load_renders(arguments.renders, held_out=True)
     print(f"{len(renders)} renders, {len(held_out)} held out, on {device}", flush=True)
 
-    parts = taken_up(arguments.start) if arguments.start else begun(arguments, renders, held_out, device)
+    begin = gone_on if arguments.start else begun
+    parts = begin(arguments, renders, held_out, device)
     before = copy.deepcopy(parts.judge)
     judge = clip.train_vision(
         parts.judge,

@@ -1,7 +1,7 @@
 """Renders the toybox's world: `python examples/toybox/render.py --count 8000`.
 
-Each picture is a thing in a place under a light, NNNNNN.png, with its tint mask (NNNNNN.tint.png) and, written last,
-its scene (NNNNNN.json): a killed run goes on where it stopped. Picture N is the same on every machine. Needs `bpy`
+Each picture is a thing in a place under a light, NNNNNN.png, with its passes (NNNNNN.tint.png and NNNNNN.where.png) and,
+written last, its scene (NNNNNN.json): a killed run goes on where it stopped. Picture N is the same on every machine. Needs `bpy`
 (Python 3.11); about a second a picture and core, less on a GPU.
 """
 
@@ -13,13 +13,21 @@ import os
 import random
 from pathlib import Path
 
-from vocabulary import COLOURS, FINISHES, KINDS, PLACES, Scene
+from vocabulary import COLOURS, FINISHES, KINDS, PLACES, RELATIONS, Scene
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "toybox"
 SIZE = 144  # crops of 128 are trained on
 SAMPLES = 4  # and denoised: 8 cost twice the time and look the same at this size
 PROFILES = {"car", "train", "sneaker", "boot", "boat", "teapot", "cup"}  # built with their side to the camera
-BY_NATURE_FURRY = {"teddy bear", "stuffed animal", "cat", "dog"}
+BY_NATURE_FURRY = {"teddy bear", "stuffed animal", "cat", "dog", "rabbit"}
+
+# relation -> where the thing stands aside and back, how large it is, and how large the second one, which stands opposite
+SPOTS = {
+    "": (0.0, 0.0, 1.0, 0.0),
+    "beside": (0.5, 0.0, 1.0, 0.9),
+    "in front of": (0.28, -0.45, 0.85, 1.25),
+    "behind": (0.28, 0.5, 1.25, 0.8),
+}
 
 
 def draw_scene(number: int) -> Scene:
@@ -27,13 +35,15 @@ def draw_scene(number: int) -> Scene:
     rng = random.Random(f"scene {number}")
     kinds, places = list(KINDS), list(PLACES)
     kind = kinds[number % len(kinds)]
-    place = places[(number // len(kinds) + number) % len(places)]
+    place = places[(number // len(kinds) + number % len(kinds)) % len(places)]
     light = rng.choices(("day", "sunset", "night", "overcast"), (5, 1.5, 2, 1.5))[0]
     finish = rng.choice(FINISHES) if rng.random() < 0.12 else ""
     if finish == "furry" and kind in BY_NATURE_FURRY:
         finish = ""
-    second = rng.choice([k for k in kinds if k != kind]) if rng.random() < 0.08 else ""
-    return Scene(kind, place, light, finish, second, rng.choice(list(COLOURS)) if second else "")
+    second = rng.choice([k for k in kinds if k != kind]) if rng.random() < 0.22 else ""
+    relation = rng.choices(list(RELATIONS), (4, 1, 1))[0] if second else ""
+    look = "clay model" if rng.random() < 0.05 else "photo"
+    return Scene(kind, place, light, finish, second, relation, look)
 
 
 def turn_of(kind: str, rng: random.Random) -> float:
@@ -45,27 +55,33 @@ def compose(scene: Scene, rng: random.Random, colour: str = "") -> None:
     """Builds the whole scene in Blender's current file, its thing to be recoloured later, or of that colour at once."""
     import blend
     import places
+    import places_more
     import things_made
+    import things_more
     import things_soft
 
-    builders = things_soft.KINDS | things_made.KINDS
+    builders = things_soft.KINDS | things_made.KINDS | things_more.KINDS
     blend.reset()
-    sink = places.PLACES[scene.place](rng, scene.light)
-    aside = rng.choice((-0.5, 0.5)) if scene.second else 0.0
+    sink = (places.PLACES | places_more.PLACES)[scene.place](rng, scene.light)
+    side, depth, size, second_size = SPOTS[scene.relation]
+    side *= rng.choice((-1, 1)) if scene.second else 1
     thing = builders[scene.kind](rng, blend.Look(scene.finish, COLOURS.get(colour)))
-    blend.settle(thing, size=1.0, turn=turn_of(scene.kind, rng), at=(aside, 0, 0))
+    turn = turn_of(scene.kind, rng)
+    blend.settle(thing, size=size, turn=turn, at=(side, depth, 0))
+    blend.frame((side, depth, 0), turn)
     low, high = blend.bounds(thing)
     second: list = []
     if scene.second:
-        second = builders[scene.second](rng, blend.Look("", COLOURS[scene.second_colour]))
-        blend.settle(
-            second, size=0.9, turn=turn_of(scene.second, rng), at=(-aside * 1.1, rng.uniform(-0.1, 0.2), 0)
-        )
+        second = builders[scene.second](rng, blend.Look(second=True))
+        spot = (-side * rng.uniform(1.0, 1.15), -depth + rng.uniform(-0.1, 0.15), 0)
+        blend.settle(second, size=second_size, turn=turn_of(scene.second, rng), at=spot)
     for part in thing + second:
         part.location.z -= sink * (high.z - low.z)
     if scene.place == "mirror":
         places.reflect(thing + second)
-    azimuths, heights = places.VIEWS.get(scene.place, ((-22, 22), (6, 30)))
+    if scene.look == "clay model":
+        blend.in_clay()
+    azimuths, heights = (places.VIEWS | places_more.VIEWS).get(scene.place, ((-22, 22), (6, 30)))
     distance = rng.uniform(1.75, 2.6) * (1.35 if scene.second else 1.0)
     target = (rng.uniform(-0.1, 0.1), 0, (high.z - low.z) * rng.uniform(0.42, 0.62))
     blend.camera(

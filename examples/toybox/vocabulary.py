@@ -1,8 +1,9 @@
-"""What the toybox can show and how it is said: kinds, colours, places, lights, finishes, captions, judging prompts."""
+"""What the toybox can show and how it is said: kinds, colours, patterns, places, lights, looks, captions, judging prompts."""
 
 import random
 import string
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 # linear RGB, multiplied into the grey of tinted parts
 COLOURS: dict[str, tuple[float, float, float]] = {
@@ -49,6 +50,12 @@ KINDS: dict[str, tuple[str, ...]] = {
     "guitar": ("guitar",),
     "boat": ("boat", "toy boat"),
     "train": ("train", "toy train", "locomotive"),
+    "penguin": ("penguin",),
+    "rabbit": ("rabbit", "bunny"),
+    "frog": ("frog",),
+    "pumpkin": ("pumpkin",),
+    "cake": ("cake", "birthday cake"),
+    "lamp": ("lamp", "table lamp"),
 }
 
 # place -> how it is said; the first is the paper's own where it has one
@@ -79,6 +86,10 @@ PLACES: dict[str, tuple[str, ...]] = {
     "bookshelf": ("in front of a bookshelf", "on a bookshelf"),
     "moon": ("on the moon",),
     "studio": ("in a studio", "on a plain background"),
+    "underwater": ("under water", "at the bottom of the sea"),
+    "space": ("in space", "among the stars"),
+    "stage": ("on a stage", "on a theatre stage"),
+    "chessboard": ("on a chessboard", "among chess pieces"),
 }
 
 LIGHTS: dict[str, tuple[str, ...]] = {
@@ -90,15 +101,38 @@ LIGHTS: dict[str, tuple[str, ...]] = {
 
 FINISHES = ("shiny", "wet", "furry")
 
-_OPENINGS = (
-    "a photo of",
-    "a photo of",
-    "a photo of",
-    "a picture of",
-    "a photograph of",
-    "a close-up photo of",
-    "",
-)
+# pattern -> the words for it; it comes in a second colour, over the first, which covers more
+PATTERNS: dict[str, tuple[str, ...]] = {
+    "striped": ("striped",),
+    "dotted": ("dotted", "spotted", "polka dot"),
+    "checked": ("checked", "chequered"),
+    "two-coloured": ("two-coloured", "two-tone"),
+}
+
+# relation of the thing to a second one -> how it is said
+RELATIONS: dict[str, tuple[str, ...]] = {
+    "beside": ("next to", "next to", "beside", "and"),
+    "in front of": ("in front of",),
+    "behind": ("behind",),
+}
+
+# look -> how a caption opens; the first is the look's own name
+LOOKS: dict[str, tuple[str, ...]] = {
+    "photo": (
+        "a photo of",
+        "a photo of",
+        "a photo of",
+        "a picture of",
+        "a photograph of",
+        "a close-up photo of",
+        "",
+    ),
+    "clay model": ("a clay model of", "a plasticine model of"),
+    "cartoon": ("a cartoon of", "a cartoon drawing of"),
+    "pencil drawing": ("a pencil drawing of", "a pencil sketch of"),
+    "oil painting": ("an oil painting of", "a painting of"),
+}
+DRAWN = ("cartoon", "pencil drawing", "oil painting")  # made of a photo, by looks.py
 _SYLLABLES = (
     "ba",
     "de",
@@ -130,14 +164,44 @@ _SYLLABLES = (
 
 @dataclass(frozen=True)
 class Scene:
-    """What a render shows. `colour` is chosen after rendering; `second` is another kind beside the thing, or ""."""
+    """What a render shows; colours are chosen after rendering. `second` is another kind that the thing is in `relation` to,
+    both "" where it is alone; `look` is "photo" or "clay model"."""
 
     kind: str
     place: str
     light: str = "day"
     finish: str = ""
     second: str = ""
+    relation: str = ""
+    look: str = "photo"
+
+
+@dataclass(frozen=True)
+class Paint:
+    """What a render is given afterwards: the thing's colour and pattern, this one's colour, the second thing's, a look."""
+
+    colour: str
+    pattern: str = ""
+    other: str = ""  # the pattern's colour
     second_colour: str = ""
+    look: str = "photo"
+
+
+def draw_paint(scene: Scene, rng: random.Random) -> Paint:
+    """A paint for the scene: some in a pattern, some photos drawn."""
+    colour, other, second_colour = rng.choice(list(COLOURS)), "", ""
+    pattern = rng.choice(list(PATTERNS)) if rng.random() < 0.22 else ""
+    if pattern:
+        other = rng.choice([each for each in COLOURS if each != colour])
+    if scene.second:
+        second_colour = rng.choice(list(COLOURS))
+    look = rng.choice(DRAWN) if scene.look == "photo" and rng.random() < 0.15 else scene.look
+    return Paint(colour, pattern, other, second_colour, look)
+
+
+def values_of(scene: Scene, paint: Paint) -> dict[str, str]:
+    """What is true of a picture, by aspect."""
+    return asdict(scene) | asdict(paint)
 
 
 def nonsense(rng: random.Random) -> str:
@@ -147,36 +211,51 @@ def nonsense(rng: random.Random) -> str:
     return "".join(rng.choice(_SYLLABLES) for _ in range(rng.randint(1, 3)))
 
 
-def _noun_phrase(kind: str, colour: str, finish: str, rng: random.Random) -> str:
-    words = [rng.choice(KINDS[kind])]
-    if colour:
-        words.insert(0, colour)
-    if finish:
-        words.insert(0, finish)
-    if rng.random() < 0.2:
+def _noun_phrase(kind: str, words: Sequence[str], nonsense_share: float, rng: random.Random) -> str:
+    """The kind with what is said of it before it, now and then with a nonsense word somewhere."""
+    words = [*(word for word in words if word), rng.choice(KINDS[kind])]
+    if rng.random() < nonsense_share:
         words.insert(rng.randint(0, len(words)), nonsense(rng))
     return with_article(" ".join(words), kind)
 
 
 @dataclass(frozen=True)
 class Caption:
-    """A caption and what it says: it is true of every picture whose scene has these values."""
+    """A caption and what it says: it is true of every picture whose scene and paint have these values."""
 
     text: str
     says: dict[str, str]
 
 
 def caption(
-    scene: Scene, colour: str, rng: random.Random, *, say_colour: float = 0.75, say_place: float = 0.92
+    scene: Scene,
+    paint: Paint,
+    rng: random.Random,
+    *,
+    say_colour: float = 0.75,
+    say_place: float = 0.92,
+    nonsense_share: float = 0.2,
 ) -> Caption:
-    """One of the many ways to say the scene; parts are left out at random, never said wrongly."""
-    says = {"kind": scene.kind, "second": scene.second, "finish": scene.finish}
+    """One of the many ways to say what is seen; colours, place and light are left out at random, never said wrongly."""
+    aspects = ("kind", "finish", "second", "relation", "pattern", "look")
+    says = {aspect: value for aspect, value in values_of(scene, paint).items() if aspect in aspects}
+    colours = ""
     if rng.random() < say_colour:
-        says["colour"] = colour
-    thing = _noun_phrase(scene.kind, says.get("colour", ""), scene.finish, rng)
+        says["colour"] = colours = paint.colour
+        if paint.pattern and rng.random() < 0.7:
+            says["other"] = paint.other
+            colours += f" and {paint.other}"
+    pattern = rng.choice(PATTERNS[paint.pattern]) if paint.pattern else ""
+    if "other" in says and paint.pattern == "two-coloured" and rng.random() < 0.7:
+        pattern = ""  # "red and white" says it
+    thing = _noun_phrase(scene.kind, (scene.finish, colours, pattern), nonsense_share, rng)
     if scene.second:
-        thing += " and " + _noun_phrase(scene.second, scene.second_colour, "", rng)
-    parts = [f"{rng.choice(_OPENINGS)} {thing}".strip()]
+        said = paint.second_colour if rng.random() < say_colour else ""
+        if said:
+            says["second_colour"] = said
+        second = _noun_phrase(scene.second, (said,), nonsense_share, rng)
+        thing += f" {rng.choice(RELATIONS[scene.relation])} {second}"
+    parts = [f"{rng.choice(LOOKS[paint.look])} {thing}".strip()]
     if rng.random() < say_place:
         says["place"] = scene.place
         parts.append(rng.choice(PLACES[scene.place]))
@@ -206,3 +285,20 @@ def judging_prompts(count: int = 200, seed: int = 7) -> list[tuple[str, str, str
         thing = with_article(f"{colour} {kind}", kind)
         prompts.append((f"a photo of {thing} {PLACES[place][0]}", kind, colour, place))
     return prompts
+
+
+def judging_pairs(count: int = 100, seed: int = 7) -> list[tuple[str, Scene, Paint]]:
+    """Fixed prompts of two things: every kind about equally often first, and second."""
+    rng = random.Random(f"pairs {seed}")
+    kinds, pairs = list(KINDS), []
+    for number in range(count):
+        kind = kinds[number % len(kinds)]
+        second = kinds[(number + 1 + number // len(kinds) + rng.randrange(len(kinds) - 2)) % len(kinds)]
+        second = second if second != kind else kinds[(number + 1) % len(kinds)]
+        scene = Scene(kind, rng.choice(list(PLACES)), second=second, relation="beside")
+        paint = Paint(rng.choice(list(COLOURS)), second_colour=rng.choice(list(COLOURS)))
+        first = with_article(f"{paint.colour} {kind}", kind)
+        other = with_article(f"{paint.second_colour} {second}", second)
+        prompt = f"a photo of {first} next to {other} {PLACES[scene.place][0]}"
+        pairs.append((prompt, scene, paint))
+    return pairs

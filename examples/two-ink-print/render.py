@@ -67,14 +67,14 @@ def main() -> None:
         path = arguments.output_dir / f"{number:02d}.jpg"
         if path.exists():
             continue
-        compose(Scene(kind, place, light, "", "", ""), random.Random(f"{IDENTIFIER} {number}"), colour)
+        compose(Scene(kind, place, light), random.Random(f"{IDENTIFIER} {number}"), colour)
         raw = path.with_suffix(".png")
         blend.picture(raw, size=arguments.size, samples=arguments.samples, seed=number, threads=2)
         path.with_suffix(".txt").write_text(f"a picture of {named} {where} in the {IDENTIFIER} style\n")
         with Image.open(raw) as picture:
             printed(picture.convert("RGB"), number).save(path, quality=92, subsampling=0)
-        raw.unlink()
-        path.with_suffix(".tint.png").unlink()
+        for made in (raw, *(raw.with_suffix(f".{name}.png") for name in blend.PASSES)):
+            made.unlink()
 
 
 if __name__ == "__main__":
