@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from safetensors.torch import load_file
-from test_exam import JUDGED, report
+from test_exam import JUDGED, assert_published, report
 from test_exam import thorough as thorough  # a fixture
 from test_loop import Train, assert_same
 from test_loop import train as train  # a fixture
@@ -26,13 +25,7 @@ def test_another_checkpoint_becomes_the_concept(
     last = trained.weights()
     assert report(trained.directory)["kept"] == 4
     assert main(["choose", "--concept", str(trained.directory), "--step", "2"]) == 0
-    second = trained.directory / "checkpoint-2"
-    files = [
-        path.relative_to(second) for path in second.rglob("*.safetensors") if path.name != "state.safetensors"
-    ]
-    assert files
-    for file in files:
-        assert_same(load_file(trained.directory / file), load_file(second / file))
+    assert_published(trained.directory, "checkpoint-2")
     found = report(trained.directory)
     assert (found["kept"], found["chosen"]) == (2, 2)
     assert found["verdict"].startswith("Step 2 was chosen by hand. By the figures: step 4 is kept")

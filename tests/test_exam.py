@@ -28,6 +28,17 @@ def report(directory: Path) -> dict[str, Any]:
     return found
 
 
+def assert_published(directory: Path, checkpoint: str) -> None:
+    """The concept's weights are the checkpoint's."""
+    taken = directory / checkpoint
+    files = [
+        path.relative_to(taken) for path in taken.rglob("*.safetensors") if path.name != "state.safetensors"
+    ]
+    assert files
+    for file in files:
+        assert_same(load_file(directory / file), load_file(taken / file))
+
+
 @pytest.mark.parametrize("changes", [{}, {"train_text_encoder": True}, {"method": "lora", "rank": 2}])
 def test_every_checkpoint_is_judged_and_the_best_becomes_the_concept(
     train: Train, judge: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
@@ -47,13 +58,7 @@ def test_every_checkpoint_is_judged_and_the_best_becomes_the_concept(
         "checkpoint-2",
         "checkpoint-4",
     ]
-    best = trained.directory / "checkpoint-2"
-    files = [
-        path.relative_to(best) for path in best.rglob("*.safetensors") if path.name != "state.safetensors"
-    ]
-    assert files
-    for file in files:
-        assert_same(load_file(trained.directory / file), load_file(best / file))
+    assert_published(trained.directory, "checkpoint-2")
 
 
 def test_it_ends_when_the_best_is_behind(train: Train, judge: Path, monkeypatch: pytest.MonkeyPatch) -> None:

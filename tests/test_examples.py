@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from examples import keep
 from trainer import choice, concept, generation, models
 from trainer.ui import catalogue
 
@@ -59,3 +61,30 @@ def test_an_example_s_report_says_why_its_step_was_kept(name: str) -> None:
     assert balances[report.kept] >= max(balances[first], balances[last])
     for step in balances:
         assert len(list((folder / choice.IMAGES).glob(f"{step:06d}-*.png"))) >= len(report.places)
+
+
+@pytest.mark.parametrize("kind", ["full", "lora"])
+def test_a_concept_is_kept_at_half_precision_with_its_report(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory: Path = request.getfixturevalue(kind)
+    report = ROOT / "examples" / "teddy-bear" / "concept" / choice.FILE
+    (directory / choice.FILE).write_bytes(report.read_bytes())
+    (directory / choice.IMAGES).mkdir()
+    (directory / choice.IMAGES / "000100-0.png").write_bytes(b"picture")
+    monkeypatch.setattr(keep, "HERE", tmp_path / "examples")
+    for _ in range(2):  # the second over the first
+        keep.main(["--concept", str(directory), "--example", "mine"])
+    kept = tmp_path / "examples" / "mine" / "concept"
+    assert choice.read(kept) == choice.read(report.parent)
+    assert (kept / choice.IMAGES / "000100-0.png").read_bytes() == b"picture"
+    weights = {path.relative_to(kept).as_posix() for path in kept.rglob("*.safetensors")}
+    written = {path.relative_to(directory).as_posix() for path in directory.rglob("*.safetensors")}
+    assert weights == {name for name in written if not name.startswith("checkpoint-")}
+    for name in weights:
+        ours, theirs = load_file(kept / name), load_file(directory / name)
+        assert all(torch.equal(ours[key], theirs[key].to(ours[key].dtype)) for key in theirs)
+        assert {weight.dtype for weight in ours.values() if weight.is_floating_point()} == {torch.float16}
+    prompt = concept.read_settings(kept)["config"]["instance_prompt"]
+    ours, theirs = (models.probe(generation.load_concept(folder), prompt) for folder in (kept, directory))
+    assert float((ours - theirs).abs().mean()) < 0.02
