@@ -26,3 +26,11 @@ def test_what_concept_and_base_are_asked_for(
     assert found[0] == (asked, plain)
     assert found[1][0].count("on the moon") == 1 and "red car" not in found[1][0]
     assert found[2][0] == found[2][0].strip()
+
+
+def test_pictures_of_a_style_are_told_apart_by_what_they_show() -> None:
+    assert prompting.shown("a photo of sks dog", ("in the snow",)) == ["in the snow"]
+    places = ("in the snow", "on the moon", "", "on grass", "in milk")
+    assert prompting.shown("a picture in the sks style", places) == [
+        "a red car in the snow", "a white cat on the moon", "a yellow duck", "a blue house on grass", "a red car in milk",
+    ]  # fmt: skip

@@ -63,7 +63,7 @@ class Report:
 
     yardstick: Yardstick
     subject: str  # the instance prompt
-    places: tuple[str, ...]  # where it was asked for
+    places: tuple[str, ...]  # where it was asked for; of a style, what it was asked to show
     judged: tuple[Judged, ...]  # at least one
     chosen: int | None = None  # the step that somebody preferred
 

@@ -102,6 +102,7 @@ class Exam:
     ) -> None:
         self.judge, self.directory = judge, Path(config.output_dir)
         self.subject, kind = config.concepts[0].instance_prompt, config.concepts[0].class_prompt
+        self.shown = tuple(prompting.shown(self.subject, PLACES))
         asked, of_base = map(list, zip(*prompting.asked(config.concepts[0], PLACES), strict=True))
         # CLIP knows no identifier; where the class was not told either, it has to read past one
         self.texts = judge.embed_texts(of_base)
@@ -141,13 +142,17 @@ class Exam:
     def resume(self, step: int) -> None:
         """Take up what was found of steps up to this one, where the same was asked of the same."""
         known = choice.read(self.directory)
-        if known and (known.yardstick, known.subject, known.places) == (self.yardstick, self.subject, PLACES):
+        if known and (known.yardstick, known.subject, known.places) == (
+            self.yardstick,
+            self.subject,
+            self.shown,
+        ):
             self.judged = [each for each in known.judged if each.step <= step]
 
     @property
     def report(self) -> Report | None:
         """What was found so far; None before anything was judged."""
-        return Report(self.yardstick, self.subject, PLACES, tuple(self.judged)) if self.judged else None
+        return Report(self.yardstick, self.subject, self.shown, tuple(self.judged)) if self.judged else None
 
     def sit(self, unet: nn.Module, text_encoder: nn.Module | None, step: int) -> Judged:
         """Judge the weights as they are; the images and the figures are written."""

@@ -18,13 +18,20 @@ def showing(instance_prompt: str, what: str) -> str:
     return f"{medium} of {what}{of}{style}"
 
 
+def shown(instance_prompt: str, places: Sequence[str]) -> list[str]:
+    """For each place what tells its picture from the others: the place; of a style the thing there, things going round."""
+    if not is_style(instance_prompt):
+        return list(places)
+    return [f"{THINGS[index % len(THINGS)]} {place}".strip() for index, place in enumerate(places)]
+
+
 def asked(subject: Concept, places: Sequence[str]) -> list[tuple[str, str]]:
     """For each place what the concept is asked for, and the base: the class there, or without one the same; of a style
-    the thing alone. Things go round."""
+    the thing alone."""
     instance_prompt = subject.instance_prompt
-    if not is_style(instance_prompt):
-        named = subject.class_prompt or instance_prompt
-        return [(f"{instance_prompt} {place}".strip(), f"{named} {place}".strip()) for place in places]
-    medium = instance_prompt.partition(" in ")[0]
-    shown = [f"{THINGS[index % len(THINGS)]} {place}".strip() for index, place in enumerate(places)]
-    return [(showing(instance_prompt, what), f"{medium} of {what}") for what in shown]
+    what = shown(instance_prompt, places)
+    if is_style(instance_prompt):
+        medium = instance_prompt.partition(" in ")[0]
+        return [(showing(instance_prompt, each), f"{medium} of {each}") for each in what]
+    named = subject.class_prompt or instance_prompt
+    return [(f"{instance_prompt} {each}".strip(), f"{named} {each}".strip()) for each in what]
