@@ -169,7 +169,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--work_dir", type=Path, default=CACHE / "work", help="checkpoints and caches")
     parser.add_argument("--output_dir", type=Path, default=HERE)
     parser.add_argument("--autoencoder_steps", type=int, default=3000)
-    parser.add_argument("--autoencoder_learning_rate", type=float, default=8e-4)
+    parser.add_argument("--autoencoder_learning_rate", type=float, default=2e-3)
     parser.add_argument("--text_steps", type=int, default=300)
     parser.add_argument("--vision_steps", type=int, default=5600)
     parser.add_argument("--vision_learning_rate", type=float, default=1e-3)
