@@ -1,7 +1,7 @@
 """Makes the toybox from renders and photographs: `python examples/toybox/pretrain.py --photos DIR ...`.
 
 Stages, each with its own checkpoint in --work_dir, so that a killed run goes on where it stopped: autoencoder, text tower,
-vision tower, subject encoder and UNet; then the parts are written, in half precision, as one diffusers pipeline. With
+UNet, vision tower and subject encoder; then the parts are written, in half precision, as one diffusers pipeline. With
 `--start TOYBOX` its parts are trained on. A GPU is used where there is one.
 """
 
@@ -194,6 +194,24 @@ def main() -> None:
 
     begin = gone_on if arguments.start else begun
     parts = begin(arguments, renders, held_out, device)
+    encoded = cached(
+        work / "latents.pickle",
+        lambda: denoiser.encode(
+            parts.vae.to(device), renders, variants=arguments.variants, seed=0, device=device
+        ),
+    )
+    unet = denoiser.train(
+        encoded,
+        parts.vae,
+        parts.tokenizer,
+        text_encoder_of(parts.judge).to(device),
+        work / "unet.pt",
+        steps=arguments.unet_steps,
+        learning_rate=arguments.unet_learning_rate,
+        start=parts.unet,
+        device=device,
+    )
+    del encoded
     before = copy.deepcopy(parts.judge)
     judge = clip.train_vision(
         parts.judge,
@@ -208,23 +226,6 @@ def main() -> None:
         judge = clip.averaged(judge, before)
     subject_encoder = likeness.train(
         judge, renders, work / "likeness.pt", steps=arguments.likeness_steps, device=device
-    )
-    encoded = cached(
-        work / "latents.pickle",
-        lambda: denoiser.encode(
-            parts.vae.to(device), renders, variants=arguments.variants, seed=0, device=device
-        ),
-    )
-    unet = denoiser.train(
-        encoded,
-        parts.vae,
-        parts.tokenizer,
-        text_encoder_of(judge).to(device),
-        work / "unet.pt",
-        steps=arguments.unet_steps,
-        learning_rate=arguments.unet_learning_rate,
-        start=parts.unet,
-        device=device,
     )
     assemble(arguments.output_dir, parts.vae, judge, parts.tokenizer, unet, subject_encoder)
 
