@@ -21,6 +21,7 @@ def thorough(monkeypatch: pytest.MonkeyPatch) -> None:
     """So short a run has no time for it."""
     monkeypatch.setattr(exam, "SHARE", 1000)
     monkeypatch.setattr(exam, "STEPS", 2)
+    monkeypatch.setattr(exam, "CLASS_STEPS", 1)
 
 
 def report(directory: Path) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def test_every_checkpoint_is_judged_and_the_best_becomes_the_concept(
     assert found["kept"] == 2 and [each["step"] for each in found["judged"]] == [1, 2, 3, 4]
     assert len({each["subject"] for each in found["judged"]}) == 4  # other weights, other pictures
     assert trained.events[-1]["kept"] == 2 and trained.events[-1]["verdict"] == found["verdict"]
-    assert len(list((trained.directory / choice.IMAGES).glob("000003-*.png"))) == 6
+    assert len(list((trained.directory / choice.IMAGES).glob("000003-*.png"))) == 8
     # the newest and the best are there, and what was published is the best
     assert sorted(path.name for path in trained.directory.glob("checkpoint-*")) == [
         "checkpoint-2",
@@ -134,13 +135,14 @@ def config(**changes: Any) -> TrainingConfig:
 def test_no_more_is_judged_than_its_share_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exam, "SHARE", 0.15)
     monkeypatch.setattr(exam, "STEPS", 8)
+    monkeypatch.setattr(exam, "CLASS_STEPS", 4)
     assert exam.planned(config(), 500, 1) == [100, 200, 300, 400, 500]
     assert exam.planned(config(), 450, 1) == [100, 300, 400, 450]
     assert exam.planned(config(), 60, 1) == []
     for steps in (100, 250, 500, 2000):
         plan = exam.planned(config(checkpointing_steps=20), steps, 1)
-        # six images of eight steps, each twice for guidance; training takes four forwards for each of two examples
-        assert (len(plan) + 1) * 6 * 8 * 2 <= 0.15 * steps * 4 * 2 or not plan
+        # four images of eight steps, four of four, each twice for guidance; training takes four forwards for each of two
+        assert (len(plan) + 1) * (4 * 8 + 4 * 4) * 2 <= 0.15 * steps * 4 * 2 or not plan
         assert plan == sorted(set(plan)) and (not plan or plan[-1] == steps)
         assert all(step % 20 == 0 or step == steps for step in plan)
     twice = exam.planned(config(checkpointing_steps=20), 500, 2)

@@ -20,9 +20,11 @@ PLACES = (
     "floating on top of water",
     "with the Eiffel Tower in the background",
 )
-CLASS_SEEDS = 2  # images of the class alone, by which drift is told
-YARD_SEEDS = 4  # as many of the base's, by which it is told how much another seed changes
 STEPS = 8  # denoising steps: enough to tell one checkpoint from another, not to be shown
+# Images of the class alone, by which drift is told, and their steps: how far a class has moved differs more from seed to seed
+# (0.1 to 0.7 on one concept) than from 4 steps to 8 of the same seed.
+CLASS_SEEDS = 4
+CLASS_STEPS = 4
 SHARE = 0.15  # of a run, at most, is spent on judging
 EXAMPLE_COST = 4  # of training on one example, in forward passes: forward, backward (two), all the rest
 
@@ -46,8 +48,8 @@ def cost(config: TrainingConfig, processes: int) -> float:
     """Of one exam, in training steps, counted in forward passes: guidance takes two for each denoising step."""
     examples = config.train_batch_size * config.gradient_accumulation_steps * processes
     step = EXAMPLE_COST * examples * (1 + config.with_prior_preservation)
-    images = len(PLACES) + (CLASS_SEEDS if config.concepts[0].class_prompt else 0)
-    return 2 * STEPS * images / step
+    of_class = CLASS_STEPS * CLASS_SEEDS if config.concepts[0].class_prompt else 0
+    return 2 * (STEPS * len(PLACES) + of_class) / step
 
 
 def planned(config: TrainingConfig, total: int, processes: int) -> list[int]:
@@ -107,37 +109,36 @@ class Exam:
         # CLIP knows no identifier; where the class was not told either, it has to read past one
         self.texts = judge.embed_texts(of_base)
         self.photos = judge.embed_subjects(taken)
-        self.seeds = [config.seed + index for index in range(max(len(PLACES), YARD_SEEDS))]
+        self.seeds = [config.seed + index for index in range(max(len(PLACES), CLASS_SEEDS))]
 
-        def painter(prompts: list[str], *, train_text_encoder: bool) -> Painter:
+        def painter(prompts: list[str], num_inference_steps: int, *, train_text_encoder: bool) -> Painter:
             return Painter(
                 pipeline,
                 resolution,
                 prompts,
                 train_text_encoder=train_text_encoder,
                 guidance_scale=config.validation_guidance_scale,
-                num_inference_steps=STEPS,
+                num_inference_steps=num_inference_steps,
             )
 
-        self.by_class = bool(kind)
-        yard = painter(of_base + [kind] * YARD_SEEDS if kind else of_base, train_text_encoder=False)
-        self.painter = painter(
-            asked + [kind] * CLASS_SEEDS if kind else asked, train_text_encoder=config.train_text_encoder
+        alone = [kind] * CLASS_SEEDS if kind else []
+        yard = painter(of_base, STEPS, train_text_encoder=False)
+        class_yard = painter(alone, CLASS_STEPS, train_text_encoder=False)
+        self.painter = painter(asked, STEPS, train_text_encoder=config.train_text_encoder)
+        self.class_painter = painter(alone, CLASS_STEPS, train_text_encoder=config.train_text_encoder)
+        painted = yard.paint(pipeline.unet, None, self.seeds[: len(PLACES)])
+        self.base_class = (
+            judge.embed_subjects(class_yard.paint(pipeline.unet, None, self.seeds[:CLASS_SEEDS]))
+            if kind
+            else None
         )
-        painted = yard.paint(pipeline.unet, None, self._seeds(YARD_SEEDS))
-        subjects = judge.embed_subjects(painted)
-        of_subject, self.base_class = subjects[: len(PLACES)], subjects[len(PLACES) :]
-        places = judge.embed_images(painted[: len(PLACES)])
         self.yardstick = Yardstick(
             photo_to_photo=evaluation.photo_to_photo(self.photos),
-            base_subject=evaluation.subject_fidelity(of_subject, self.photos),
-            base_prompt=evaluation.prompt_fidelity(places, self.texts),
-            drift_bound=evaluation.diversity(self.base_class) if kind else None,
+            base_subject=evaluation.subject_fidelity(judge.embed_subjects(painted), self.photos),
+            base_prompt=evaluation.prompt_fidelity(judge.embed_images(painted), self.texts),
+            drift_bound=None if self.base_class is None else evaluation.diversity(self.base_class),
         )
         self.judged: list[Judged] = []
-
-    def _seeds(self, of_class: int) -> list[int]:
-        return self.seeds[: len(PLACES)] + (self.seeds[:of_class] if self.by_class else [])
 
     def resume(self, step: int) -> None:
         """Take up what was found of steps up to this one, where the same was asked of the same."""
@@ -156,24 +157,28 @@ class Exam:
 
     def sit(self, unet: nn.Module, text_encoder: nn.Module | None, step: int) -> Judged:
         """Judge the weights as they are; the images and the figures are written."""
-        images = self.painter.paint(unet, text_encoder, self._seeds(CLASS_SEEDS))
+        images = self.painter.paint(unet, text_encoder, self.seeds[: len(PLACES)])
+        of_class = self.class_painter.paint(unet, text_encoder, self.seeds[:CLASS_SEEDS])
         folder = self.directory / choice.IMAGES
         folder.mkdir(exist_ok=True)
-        for index, image in enumerate(images):
+        for index, image in enumerate(images + of_class):
             image.save(folder / f"{step:06d}-{index}.png")
-        self.judged.append(self._figures(images, step))
+        self.judged.append(self._figures(images, of_class, step))
         assert self.report is not None
         concept.replace_text(self.directory / choice.FILE, self.report.text())
         return self.judged[-1]
 
-    def _figures(self, images: list[Image.Image], step: int) -> Judged:
-        subjects, places = self.judge.embed_subjects(images), self.judge.embed_images(images[: len(PLACES)])
-        of_subject, of_class = subjects[: len(PLACES)], subjects[len(PLACES) :]
-        drift = evaluation.language_drift(of_class, self.base_class[:CLASS_SEEDS]) if self.by_class else None
-        repeated = (photo for photo in evaluation.copied(of_subject, self.photos) if photo is not None)
+    def _figures(self, images: list[Image.Image], of_class: list[Image.Image], step: int) -> Judged:
+        subjects, places = self.judge.embed_subjects(images), self.judge.embed_images(images)
+        drift = (
+            None
+            if self.base_class is None
+            else evaluation.language_drift(self.judge.embed_subjects(of_class), self.base_class)
+        )
+        repeated = (photo for photo in evaluation.copied(subjects, self.photos) if photo is not None)
         return Judged(
             step=step,
-            subject=evaluation.subject_fidelity(of_subject, self.photos),
+            subject=evaluation.subject_fidelity(subjects, self.photos),
             prompt=evaluation.prompt_fidelity(places, self.texts),
             drift=drift,
             copied=tuple(repeated),
