@@ -526,6 +526,20 @@ def test_pretraining_resumes_where_it_was(tmp_path: Path, monkeypatch: pytest.Mo
     assert torch.equal(trained(tmp_path / "parts.pt"), whole)
 
 
+def test_latents_pay_for_leaving_where_they_were() -> None:
+    torch.manual_seed(0)
+    vae, known = autoencoder.build().eval(), autoencoder.build().eval()
+    pixels, noise = torch.rand(1, 3, 16, 16) * 2 - 1, torch.zeros(1, autoencoder.LATENT_CHANNELS, 4, 4)
+    with torch.no_grad():
+        free = autoencoder.loss_of(vae, (pixels, noise, None))
+        still = autoencoder.loss_of(vae, (pixels, noise, vae))
+        moved = autoencoder.loss_of(vae, (pixels, noise, known))
+        one, other = (each.encode(pixels).latent_dist for each in (vae, known))
+        apart = (one.mean - other.mean).square().mean() + (one.std - other.std).square().mean()
+    assert still.item() == pytest.approx(free.item(), rel=1e-6)
+    assert (moved - free).item() == pytest.approx(autoencoder.ANCHOR * apart.item(), rel=0.1)
+
+
 def test_a_checkpoint_is_replaced_whole(tmp_path: Path) -> None:
     model = torch.nn.Linear(2, 2)
     optimizer = torch.optim.AdamW(model.parameters())
