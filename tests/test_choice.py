@@ -67,6 +67,6 @@ def test_the_verdict_says_what_was_kept_and_why() -> None:
         "Step 100 is kept: it is 75% of the way from the base to the photos, and follows prompts 90% as well as the base."
         " Its class has drifted at step 200 and 300. From step 200 on it repeats photo 3. More steps made it worse."
     )
-    assert "drifted, as it has at every step" in choice.verdict(steps[1:], YARD)
+    assert "drifted at every step, at this one the least" in choice.verdict(steps[1:], YARD)
     once = [judged(100, 0.5, 0.36, 0.1, 1), judged(200, 0.5, 0.36)]
     assert choice.verdict(once, YARD).endswith("as well as the base.")
