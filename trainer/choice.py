@@ -130,7 +130,9 @@ def verdict(judged: Sequence[Judged], by: Yardstick) -> str:
         f" prompts {kept.obeyed(by):.0%} as well as the base."
     ]
     if not any(each.within(by) for each in judged):
-        said.append("Its class has drifted at every step, at this one the least: use prior preservation, or fewer steps.")
+        said.append(
+            "Its class has drifted at every step, at this one the least: use prior preservation, or fewer steps."
+        )
     elif drifted := [each.step for each in judged if not each.within(by)]:
         said.append(f"Its class has drifted at step {_listed(drifted)}.")
     if repeats := _repeats(judged):
