@@ -155,7 +155,7 @@ def build(shared: Studio) -> gr.Blocks:
         refill = train.fill, [train.kind, train.filled], train.filled_in()
 
         opening = demo.load(shared.newest, None, current, **QUIET)
-        opening.then(dataset.show, current, dataset.shown(), **QUIET)
+        opening.then(dataset.open, current, dataset.shown(), **QUIET)
         handler, outputs = generate.on_load()
         demo.load(handler, None, outputs, **QUIET)
         current.input(dataset.show, current, dataset.shown(), cancels=dataset.looking, **LAST)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import draw_photo
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from studio import EXAMPLE, App, choose, chromium, opened, running, tab
 from test_app import LONG, SHORT, bring, finish, reach, refusal
 
@@ -85,6 +85,25 @@ def test_a_style_is_trained_from_the_page(page: Page, app: App, pictures: list[P
     expect(page.locator("#status .job h2")).to_have_text("Failed")
     expect(page.locator("#status")).to_contain_text("Put them back as they were")
     expect(page.locator("#resume")).to_be_visible()  # for when they are back
+
+
+def test_what_is_filled_in_before_the_server_has_answered_stays(app: App, browser: Browser) -> None:
+    held: list[Route] = []
+    hold = [True]
+    with opened(browser, app.url) as page:
+        page.route("**/gradio_api/run/**", lambda route: held.append(route) if hold else route.continue_())
+        page.reload()
+        tab(page, "Dataset")
+        page.locator("#kind").get_by_text("A style").click()
+        page.locator("#title input, #title textarea").fill("Discs")
+        assert held  # what the page asks when it comes
+        hold.clear()
+        for each in held:
+            each.continue_()
+        page.locator("#check-identifier").click()
+        expect(page.locator("#word")).to_contain_text("sks")
+        expect(page.locator("#kind input:checked")).to_have_value("style")
+        expect(page.locator("#title input, #title textarea")).to_have_value("Discs")
 
 
 def test_a_style_is_trained_through_the_client(app: App, pictures: list[Path]) -> None:

@@ -293,8 +293,8 @@ def test_the_verdict_and_every_checkpoint_are_shown(
     for each in report.judged:
         row = rf"^ +{each.step} +{each.learnt(report.yardstick):.0%} +{each.obeyed(report.yardstick):.0%} +{each.drift:.2f} +"
         assert re.search(row, printed, re.MULTILINE)
-    rows = [(f"step {each.step}", 6) for each in report.judged]
-    assert tutorial.shown(cell)[-1].size == sheet_size(rows, (*report.places, *["the class alone"] * 2))
+    rows = [(f"step {each.step}", 8) for each in report.judged]
+    assert tutorial.shown(cell)[-1].size == sheet_size(rows, (*report.places, *["the class alone"] * 4))
 
 
 def test_base_and_concept_are_shown_in_the_same_places(tutorial: Tutorial) -> None:

@@ -169,6 +169,10 @@ class Dataset:
             *self._review(found, said.kind),
         ]
 
+    def open(self, name: str, request: gr.Request) -> list[Any]:
+        """A fresh page: its concept, or where there is none, the fields as they are, for they may be filled in by now."""
+        return self.show(name, request) if self._find(name, request) else [gr.skip()] * len(self.shown())
+
     def _find(self, name: str, request: gr.Request) -> Path | None:
         owner = self.studio.access.visitor(request).owner
         if not owner or not name or name == NEW:
