@@ -122,6 +122,27 @@ def test_the_second_thing_has_a_colour_of_its_own() -> None:
     assert (made[:, 1, 2] > made[:, 1, 0] + 50).all() and (made[:, 6, 0] > made[:, 6, 2] + 50).all()
 
 
+@pytest.mark.parametrize(("relation", "mirrored"), [("beside", True), ("behind", False)])
+def test_of_two_things_side_by_side_the_first_is_on_the_left(relation: str, mirrored: bool) -> None:
+    render = grey_render()
+    scene = dataclasses.replace(render.scene, second="cat", relation=relation)
+    second = render.tint[:, ::-1]
+    left_first = dataclasses.replace(render, second=second, scene=scene)
+    right_first = dataclasses.replace(left_first, tint=second, second=render.tint, rgb=render.rgb[:, ::-1])
+    assert pictures.in_order(left_first) is left_first
+    ordered = pictures.in_order(right_first)
+    wanted = left_first if mirrored else right_first
+    for name in ("rgb", "tint", "second"):
+        assert np.array_equal(getattr(ordered, name), getattr(wanted, name)), name
+
+
+def test_a_picture_that_must_not_be_mirrored_is_not() -> None:
+    picture = np.tile(np.arange(4, dtype=np.uint8)[None, :, None], (4, 1, 3))
+    rng = random.Random(0)
+    assert all(np.array_equal(pictures.crop(picture, 4, rng, mirror=False), picture) for _ in range(8))
+    assert any(not np.array_equal(pictures.crop(picture, 4, rng), picture) for _ in range(8))
+
+
 @pytest.mark.parametrize("look", DRAWN)
 def test_a_drawn_look_keeps_what_is_where_and_in_which_colour(look: str) -> None:
     rgb = np.full((64, 64, 3), (200, 210, 220), dtype=np.uint8)

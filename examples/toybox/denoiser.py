@@ -88,7 +88,7 @@ class Encoded:
 def encode(
     vae: AutoencoderKL, renders: Sequence[Render], *, variants: int, seed: int, device: str = "cpu"
 ) -> list[Encoded]:
-    """Each render in `variants` paints, crops and mirrorings, encoded once."""
+    """Each render in `variants` paints, crops and mirrorings, encoded once; two things side by side stay in their order."""
     encoded = []
     for variant in range(variants):
         for start in range(0, len(renders), 32):
@@ -96,7 +96,12 @@ def encode(
             some = renders[start : start + 32]
             paints = [draw_paint(r.scene, rng) for r in some]
             both = [np.dstack([r.painted(p, rng), r.things]) for r, p in zip(some, paints, strict=True)]
-            both = to_tensor([crop(picture, SIZE, rng) for picture in both])
+            both = to_tensor(
+                [
+                    crop(picture, SIZE, rng, mirror=r.scene.relation != "beside")
+                    for picture, r in zip(both, some, strict=True)
+                ]
+            )
             posterior = vae.encode(both[:, :3].to(device)).latent_dist
             mean, std = posterior.mean.half().cpu(), posterior.std.half().cpu()
             thing = F.adaptive_max_pool2d((both[:, 3:] + 1) / 2, mean.shape[-1]).half()

@@ -125,6 +125,21 @@ def framed(render: Render, usual: float) -> Render:
     return Render(cut(render.rgb), cut(render.tint), cut(render.second), cut(render.where), render.scene)
 
 
+def in_order(render: Render) -> Render:
+    """Mirrored if need be, so that of two things side by side the one named first is on the left: in whichever order a small
+    model gets them it paints two halves of each."""
+    if render.scene.relation != "beside" or middle(render.tint) <= middle(render.second):
+        return render
+    passes = (render.rgb, render.tint, render.second, render.where)
+    return Render(*(np.ascontiguousarray(each[:, ::-1]) for each in passes), render.scene)
+
+
+def middle(tint: np.ndarray) -> float:
+    """How far to the right the tinted parts are, in pixels; 0 without any."""
+    columns = tint.sum(0, dtype=float)
+    return float(columns @ np.arange(len(columns)) / max(columns.sum(), 1.0))
+
+
 def size_class(scene: Scene) -> str:
     """Which scenes are framed alike: those of one kind, and all those of two things."""
     return "two" if scene.second else scene.kind
@@ -140,7 +155,7 @@ def extent(tint: np.ndarray) -> tuple[float, float, float, float]:
 
 
 def load_renders(directory: Path, *, held_out: bool | None = None) -> list[Render]:
-    """Every finished render, framed, sorted by number; with `held_out` only those kept for, or from, judging."""
+    """Every finished render, framed and in order, sorted by number; with `held_out` only those kept for, or from, judging."""
     renders: dict[int, Render] = {}
     extents: dict[str, list[float]] = {}
     for path in sorted(directory.glob("*.json")):
@@ -155,7 +170,7 @@ def load_renders(directory: Path, *, held_out: bool | None = None) -> list[Rende
         extents.setdefault(size_class(scene), []).append(max(right - left, bottom - top))
     usual = {name: float(np.percentile(some, 70)) for name, some in extents.items()}
     return [
-        framed(render, usual[size_class(render.scene)])
+        in_order(framed(render, usual[size_class(render.scene)]))
         for number, render in renders.items()
         if held_out is None or (number % HELD_OUT == 0) == held_out
     ]
@@ -181,11 +196,11 @@ def load_photographs(
     return scaled
 
 
-def crop(picture: np.ndarray, size: int, rng: random.Random) -> np.ndarray:
-    """A random square of `size` pixels, mirrored half of the time."""
+def crop(picture: np.ndarray, size: int, rng: random.Random, *, mirror: bool = True) -> np.ndarray:
+    """A random square of `size` pixels, mirrored half of the time if it may be."""
     top, left = rng.randint(0, picture.shape[0] - size), rng.randint(0, picture.shape[1] - size)
     square = picture[top : top + size, left : left + size]
-    return square[:, ::-1] if rng.random() < 0.5 else square
+    return square[:, ::-1] if mirror and rng.random() < 0.5 else square
 
 
 def to_tensor(pictures: Sequence[np.ndarray]) -> Tensor:
