@@ -27,7 +27,8 @@ from studio import EXAMPLE, HEADER, PATIENCE, App, choose, chromium, opened, run
 TOKEN = "hf_DoNotTellAnyone0123456789"
 SHORT = {"max_train_steps": 6, "num_class_images": 2, "num_validation_images": 1, "validation_steps": 3,
          "learning_rate": 0.01, "validation_num_inference_steps": 2, "checkpointing_steps": 2, "log_interval": 1}  # fmt: skip
-LONG = SHORT | {"max_train_steps": 100_000, "validation_steps": 100_000, "checkpointing_steps": 5}
+LONG = SHORT | {"max_train_steps": 100_000, "validation_steps": 100_000, "checkpointing_steps": 5,
+                "checkpoints_total_limit": 1}  # fmt: skip
 DONE = ("finished", "failed", "stopped", "interrupted")
 
 

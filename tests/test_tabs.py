@@ -115,9 +115,9 @@ def test_a_style_is_trained_through_the_client(app: App, pictures: list[Path]) -
     client.predict(name, SHORT | {"snr_gamma": None}, api_name="/start_training")
     assert finish(client, name)["state"] == "finished"
     settings = json.loads(next(app.root.glob(f"*/{name}/dreambooth.json")).read_text())["config"]
-    assert (settings["snr_gamma"], settings["checkpoints_total_limit"]) == (
+    assert (settings["snr_gamma"], settings["lr_scheduler"]) == (
         None,
-        1,
+        "cosine",
     )  # the preset's 5.0 taken back
 
 

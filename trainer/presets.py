@@ -76,7 +76,7 @@ REASONS = {
     "num_validation_images": "enough to see it come",
     "validation_steps": "half way and at the end",
     "checkpointing_steps": "each is judged, and the best becomes the concept",
-    "checkpoints_total_limit": "the newest to go on from, beside the best",
+    "checkpoints_total_limit": "all of a usual run, so that another can be chosen; of a long one the newest, and the best",
 }
 
 
@@ -115,7 +115,6 @@ ON_GPU: dict[str, tuple[Any, str]] = {
     "lr_scheduler": ("constant", "few steps leave no time to warm up or decay"),
     "validation_steps": (100, "previews often enough to see where it is learnt and where it is overdone"),
     "checkpointing_steps": (100, "each is judged, and the best becomes the concept"),
-    "checkpoints_total_limit": (2, "the newest two, to step back once, beside the best"),
     "evaluation_encoder": ("openai/clip-vit-base-patch32", "the CLIP that the paper's figures are by"),
     "subject_encoder": ("facebook/dino-vits16", "tells a subject from others of its kind, as in the paper"),
 }
@@ -147,6 +146,7 @@ OBJECT_FULL = Preset(
         "max_train_steps": (800, "about 100 to 150 a photo for 5 to 8 photos"),
         "use_8bit_adam": (True, "the optimizer's state in a quarter of the memory"),
         "gradient_checkpointing": (True, "fits 16 GB, at a third more time"),
+        "checkpoints_total_limit": (2, "the newest two, beside the best: each takes several GB"),
     },
 )
 STYLE_LORA = Preset(
