@@ -5,6 +5,7 @@ import math
 import random
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import autoencoder
 import checkpoint
 import clip
 import denoiser
+import judge
 import likeness
 import linear_start
 import looks
@@ -309,6 +311,76 @@ def test_augmenting_keeps_what_is_there() -> None:
     slopes = (moved[..., 64, -1] - moved[..., 64, 0]).flatten()
     assert (slopes > 0.5).any() and (slopes < -0.5).any()  # some mirrored, some not
     assert slopes.abs().min() > 0.6
+
+
+def test_what_is_to_be_seen_whole_is_not_mirrored_and_hardly_zoomed() -> None:
+    ramp = torch.linspace(0, 1, 144).expand(16, 1, 144, 144)
+    moved = clip.augment(ramp, torch.Generator().manual_seed(1), whole=[True] * 8 + [False] * 8)
+    slopes = (moved[..., 64, -1] - moved[..., 64, 0]).flatten()
+    assert slopes[:8].min() > 0.85 and (slopes[8:] < 0).any()
+
+
+def two_things() -> pictures.Render:
+    """A grey render with a red square on the left, whose tint is there, and a blue one on the right, of the second thing."""
+    rgb = np.full((136, 136, 3), 100, dtype=np.uint8)
+    tint, second = np.zeros((2, 136, 136), dtype=np.uint8)
+    tint[50:90, 10:50], second[50:90, 86:126] = 255, 255
+    rgb[tint > 0], rgb[second > 0] = (200, 0, 0), (0, 0, 200)
+    scene = Scene("car", "beach", finish="wet", second="boat", relation="beside")
+    return pictures.Render(rgb, tint, second, rgb, scene)
+
+
+def test_one_of_two_things_is_cut_out_and_named_alone() -> None:
+    render, paint = two_things(), Paint("red", "striped", "white", "blue")
+    picture = np.dstack([render.rgb, render.tint])
+    seen = {}
+    for seed in range(8):
+        cut, scene, alone = clip.closer(picture, render, paint, random.Random(seed))
+        assert cut.shape == picture.shape and (scene.second, scene.relation, scene.place) == ("", "", "beach")
+        middle = cut[60:76, 60:76].reshape(-1, 4)
+        assert (middle[:, 3] == 255).all()
+        assert 0.5 < (cut[..., 3] > 128).mean() < 0.75  # 1 / 1.25 of either side
+        seen[scene.kind] = (middle[0, :3].tolist(), scene.finish, alone)
+    assert seen == {
+        "car": ([200, 0, 0], "wet", Paint("red", "striped", "white")),
+        "boat": ([0, 0, 200], "", Paint("blue")),
+    }
+
+
+def test_a_thing_alone_or_out_of_sight_is_shown_as_it_is() -> None:
+    render, paint = two_things(), Paint("red", second_colour="blue")
+    picture = np.dstack([render.rgb, render.tint])
+    nowhere = np.zeros_like(render.tint)
+    hidden = dataclasses.replace(render, tint=nowhere, second=nowhere)
+    single = dataclasses.replace(render, scene=Scene("car", "beach"))
+    for each in (hidden, single):
+        assert clip.closer(picture, each, paint, random.Random(0)) == (picture, each.scene, paint)
+
+
+def test_of_two_things_each_is_read_in_its_half_and_both_must_be_right() -> None:
+    class Halves:
+        """Sees a car where it is red, a boat where it is blue."""
+
+        logit_scale = torch.tensor(0.0)
+
+        def vision_model(self, view: torch.Tensor) -> Any:
+            return SimpleNamespace(pooler_output=view.mean((2, 3))[:, [0, 2]])
+
+        def visual_projection(self, pooled: torch.Tensor) -> torch.Tensor:
+            directions = torch.zeros(2, len(KINDS))
+            directions[0, list(KINDS).index("car")] = directions[1, list(KINDS).index("boat")] = 1
+            return pooled @ directions
+
+    red, blue = (
+        torch.tensor(colour).view(1, 3, 1, 1).expand(1, 3, 128, 64) for colour in ((1.0, 0, 0), (0, 0, 1.0))
+    )
+    pixels = torch.cat([torch.cat([red, blue], 3), torch.cat([blue, red], 3), torch.cat([red, red], 3)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clip, "embed", lambda model, tokenizer, texts: torch.eye(len(KINDS)))
+        found = judge.read_pairs(Halves(), None, pixels)  # type: ignore[arg-type]
+    assert found == [("car", "boat"), ("boat", "car"), ("car", "car")]
+    scene = Scene("car", "beach", second="boat", relation="beside")
+    assert judge.both_right(found, [scene] * 3) == pytest.approx(2 / 3)
 
 
 def test_text_learns_to_tell_words_apart(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ import torch
 import vision_start
 from checkpoint import load_state, save_state, set_learning_rate
 from muon import Muon
-from pictures import Render, to_tensor
+from pictures import Render, extent, to_tensor
+from PIL import Image
 from render import draw_scene
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor, nn
@@ -41,6 +42,8 @@ from vocabulary import (
 )
 
 SIZE, PATCH = 128, 16
+CLOSER = 0.6  # of the pictures of two things show one of them alone
+IN_SIGHT = 250  # pixels of a thing's tinted parts, of which it can be told
 TOKENS = 48
 MEAN, STD = [0.5, 0.5, 0.5], [0.5, 0.5, 0.5]
 ASPECTS = {
@@ -177,15 +180,18 @@ class Batch:
     paints: list[Paint]
 
 
-def augment(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Cuts (B, C, 128, 128) out of larger pictures, each moved, scaled, turned, perhaps mirrored."""
+def augment(pictures: Tensor, generator: torch.Generator, whole: Sequence[bool] | None = None) -> Tensor:
+    """Cuts (B, C, 128, 128) out of larger pictures, each moved, scaled, turned, perhaps mirrored; those that are to be seen
+    `whole` hardly, and never mirrored."""
     count = len(pictures)
+    entire = torch.tensor(whole or [False] * count)
 
     def uniform(low: float, high: float) -> Tensor:
         return low + (high - low) * torch.rand(count, generator=generator)
 
     scale, angle = uniform(0.7, 1.0), uniform(-0.12, 0.12)
-    mirror = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
+    scale = torch.where(entire, 0.7 + 0.3 * scale, scale)
+    mirror = torch.where((uniform(0, 1) < 0.5) & ~entire, -1.0, 1.0)
     across, down = scale * angle.cos(), scale * angle.sin()
     rows = [
         torch.stack([mirror * across, -down, uniform(-1, 1) * (1 - scale)], 1),
@@ -195,21 +201,56 @@ def augment(pictures: Tensor, generator: torch.Generator) -> Tensor:
     return F.grid_sample(pictures, grid, padding_mode="reflection", align_corners=False)
 
 
+def resized(picture: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
+    """What is in the box, as large as the picture, (H, W) or (H, W, 3) uint8."""
+    size = picture.shape[1], picture.shape[0]
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR, box))
+
+
+def closer(
+    picture: np.ndarray, render: Render, paint: Paint, rng: random.Random
+) -> tuple[np.ndarray, Scene, Paint]:
+    """One of two things, cut out of a picture (H, W, 4) to the same size, and what is to be seen of it there: so that each
+    can be told by itself. The picture as it is where there is only one, or hardly any of it is in sight."""
+    first = rng.random() < 0.5
+    tint = render.tint if first else render.second
+    if not render.scene.second or int((tint > 100).sum()) < IN_SIGHT:
+        return picture, render.scene, paint
+    height, width = tint.shape
+    left, top, right, bottom = extent(tint)
+    side = min(1.25 * max(right - left, bottom - top), height, width)
+    x = min(max((left + right - side) / 2, 0), width - side)
+    y = min(max((top + bottom - side) / 2, 0), height - side)
+    cut = np.dstack([resized(each, (x, y, x + side, y + side)) for each in (picture[..., :3], tint)])
+    scene = dataclasses.replace(render.scene, second="", relation="")
+    alone = dataclasses.replace(paint, second_colour="")
+    if not first:
+        scene = dataclasses.replace(scene, kind=render.scene.second, finish="")
+        alone = dataclasses.replace(alone, colour=paint.second_colour, pattern="", other="")
+    return cut, scene, alone
+
+
 def draw(renders: Sequence[Render], count: int, rng: random.Random) -> Batch:
-    """`count` renders, painted and augmented; some a little blurred, as reconstructions and samples are."""
-    some = rng.sample(list(renders), count)
-    paints = [draw_paint(r.scene, rng) for r in some]
-    painted = to_tensor([r.painted(p, rng) for r, p in zip(some, paints, strict=True)])
-    masks = torch.from_numpy(np.stack([r.tint for r in some]))[:, None] / 255.0
+    """`count` renders, painted and augmented; of two things often one alone; some a little blurred, as reconstructions and
+    samples are."""
+    pictures, scenes, paints = [], [], []
+    for render in rng.sample(list(renders), count):
+        paint = draw_paint(render.scene, rng)
+        picture, scene = np.dstack([render.painted(paint, rng), render.tint]), render.scene
+        if rng.random() < CLOSER:
+            picture, scene, paint = closer(picture, render, paint, rng)
+        pictures.append(picture)
+        scenes.append(scene)
+        paints.append(paint)
     generator = torch.Generator().manual_seed(rng.randrange(2**32))
-    both = augment(torch.cat([painted, masks], 1), generator)
-    pixels, mask = both[:, :3], both[:, 3:]
+    both = augment(to_tensor(pictures), generator, [bool(scene.second) for scene in scenes])
+    pixels, mask = both[:, :3], (both[:, 3:] + 1) / 2
     blurred = F.interpolate(F.avg_pool2d(pixels, 2), scale_factor=2.0, mode="bilinear", align_corners=False)
     share = torch.rand(count, 1, 1, 1, generator=generator) * (
         torch.rand(count, 1, 1, 1, generator=generator) < 0.5
     )
     pixels = pixels + share * (blurred - pixels) + 0.03 * torch.randn(pixels.shape, generator=generator)
-    return Batch(pixels, F.avg_pool2d(mask, PATCH).flatten(1), [r.scene for r in some], paints)
+    return Batch(pixels, F.avg_pool2d(mask, PATCH).flatten(1), scenes, paints)
 
 
 def captions_of(scenes: Sequence[Scene], paints: Sequence[Paint], rng: random.Random) -> list[Caption]:

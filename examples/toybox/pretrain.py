@@ -73,12 +73,13 @@ def assemble(
 
 @dataclass
 class Parts:
-    """What the stages hand on. Without a UNet one is begun."""
+    """What the stages hand on. Without a UNet one is begun; `judge_can_read` all words of the captions already, or none."""
 
     vae: AutoencoderKL
     tokenizer: CLIPTokenizer
     judge: CLIPModel
     unet: UNet2DConditionModel | None = None
+    judge_can_read: bool = False
 
 
 def autoencoder_of(
@@ -129,6 +130,7 @@ def taken_up(toybox: Path) -> Parts:
         CLIPTokenizer.from_pretrained(toybox / "tokenizer"),
         CLIPModel.from_pretrained(toybox / "clip", dtype=torch.float32),
         UNet2DConditionModel.from_pretrained(toybox / "unet", torch_dtype=torch.float32),
+        judge_can_read=True,
     )
 
 
@@ -152,7 +154,7 @@ def gone_on(
             known=known,
             device=device,
         )
-        parts.tokenizer = tokenizer
+        parts.tokenizer, parts.judge_can_read = tokenizer, False
     return parts
 
 
@@ -222,7 +224,7 @@ def main() -> None:
         learning_rate=arguments.vision_learning_rate,
         device=device,
     )
-    if arguments.start:
+    if parts.judge_can_read:  # to one that could not, half of the new words would be lost on the way back
         judge = clip.averaged(judge, before)
     subject_encoder = likeness.train(
         judge, renders, work / "likeness.pt", steps=arguments.likeness_steps, device=device

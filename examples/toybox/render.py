@@ -120,13 +120,19 @@ def main() -> None:
     parser.add_argument("--output_dir", type=Path, default=CACHE / "renders")
     parser.add_argument("--count", type=int, default=8000)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--pairs", action="store_true", help="of the scenes only those of two things")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument(
         "--gpu", action="store_true", help="render on the GPU that Blender's preferences offer"
     )
     arguments = parser.parse_args()
     arguments.output_dir.mkdir(parents=True, exist_ok=True)
-    jobs = [(n, arguments.output_dir, arguments.gpu) for n in range(arguments.first, arguments.count)]
+    numbers = range(arguments.first, arguments.count)
+    jobs = [
+        (n, arguments.output_dir, arguments.gpu)
+        for n in numbers
+        if not arguments.pairs or draw_scene(n).second
+    ]
     # a fresh process now and then gives back what Blender leaks
     context = multiprocessing.get_context("spawn")
     with context.Pool(arguments.workers, silence, maxtasksperchild=100) as pool:
