@@ -41,6 +41,26 @@ def test_the_best_balance_within_the_drift_bound_is_kept_the_earlier_of_equals()
     assert choice.best(everywhere, YARD).step == 2
 
 
+def test_where_no_balance_is_above_nothing_the_figures_decide_as_they_are() -> None:
+    like = replace(
+        YARD, photo_to_photo=0.6, base_subject=0.62
+    )  # what the base paints is as like the photos as they are
+    steps = [
+        judged(100, 0.55, 0.4),
+        judged(400, 0.8, 0.39),
+        judged(800, 0.8, 0.3),
+        judged(900, 0.9, 0.4, 0.6),
+    ]
+    assert choice.best(steps, like).step == 400
+
+
+def test_yardsticks_of_the_same_pictures_are_the_same_on_any_machine() -> None:
+    assert YARD.same(replace(YARD, base_subject=0.2004, drift_bound=0.4996))
+    assert not YARD.same(replace(YARD, base_prompt=0.402))
+    assert not YARD.same(replace(YARD, drift_bound=None)) and not replace(YARD, drift_bound=None).same(YARD)
+    assert replace(YARD, drift_bound=None).same(replace(YARD, drift_bound=None))
+
+
 @pytest.mark.parametrize(
     ("later", "past"),
     [

@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 from test_loop import Train, after, assert_same
 from test_loop import train as train  # a fixture
 
-from trainer import choice, exam
+from trainer import choice, concept, exam, finish
+from trainer.choose import choose
 from trainer.config import TrainingConfig, training_config
 
 JUDGED = {"checkpointing_steps": 1, "max_train_steps": 4, "learning_rate": 1e-2}
@@ -84,6 +85,99 @@ def test_a_resumed_run_finds_the_same(train: Train, judge: Path) -> None:
     assert_same(parts.weights(), whole.weights())
 
 
+def test_judging_draws_nothing_from_what_the_training_draws_from(train: Train, judge: Path) -> None:
+    lora = {"method": "lora", "rank": 2, "lora_dropout": 0.5, "train_text_encoder": True, "keep": "last"}
+    plain = train("plain", evaluation_encoder=str(judge), **JUDGED | lora)
+    judged = train("judged", evaluation_encoder=str(judge), **JUDGED | lora | {"keep": "best"})
+    assert len(judged.told("evaluation")) == 4
+    last = load_file(judged.directory / "checkpoint-4" / concept.LORA_FILE)
+    assert_same(last, load_file(plain.directory / "checkpoint-4" / concept.LORA_FILE))
+
+
+def test_what_was_judged_on_another_machine_is_taken_up(
+    train: Train, judge: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "is_past", lambda judged, by: False)
+    cut = train(evaluation_encoder=str(judge), should_stop=after(2), **JUDGED)
+    before = report(cut.directory)
+    for name in ("photo_to_photo", "base_subject", "base_prompt"):
+        before["yardstick"][name] += 2e-5  # of float32 in another order
+    (cut.directory / choice.FILE).write_text(json.dumps(before))
+    resumed = train(evaluation_encoder=str(judge), resume_from_checkpoint="latest", **JUDGED)
+    assert [each["step"] for each in resumed.told("evaluation")] == [2, 3, 4]
+    found = report(resumed.directory)
+    assert [each["step"] for each in found["judged"]] == [1, 2, 3, 4]
+    assert found["yardstick"] == before["yardstick"]
+    assert found["judged"][0] == before["judged"][0]
+    assert len(list((resumed.directory / choice.IMAGES).glob("000001-*.png"))) == 8
+
+
+def test_other_photos_figures_are_not_taken_up_and_that_is_said(train: Train, judge: Path) -> None:
+    cut = train(evaluation_encoder=str(judge), should_stop=after(2), **JUDGED)
+    before = report(cut.directory)
+    before["yardstick"]["photo_to_photo"] += 0.1
+    (cut.directory / choice.FILE).write_text(json.dumps(before))
+    resumed = train(evaluation_encoder=str(judge), resume_from_checkpoint="latest", **JUDGED)
+    assert any("cannot be compared" in each["message"] for each in resumed.told("log"))
+    assert report(resumed.directory)["judged"][0]["step"] == 2
+
+
+def test_of_a_stopped_run_the_report_names_the_step_that_is_the_concept(
+    train: Train, judge: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "best", lambda judged, by: judged[0])
+    monkeypatch.setattr(choice, "is_past", lambda judged, by: False)
+    stopped = train(evaluation_encoder=str(judge), should_stop=after(3), **JUDGED)
+    found = report(stopped.directory)
+    assert (found["kept"], found["chosen"]) == (3, 3)
+    assert found["verdict"].startswith("Step 3 is the concept. By the figures: step 1 is kept")
+    assert_published(stopped.directory, "checkpoint-3")
+    gone_on = train(evaluation_encoder=str(judge), resume_from_checkpoint="latest", **JUDGED)
+    assert (report(gone_on.directory)["kept"], report(gone_on.directory)["chosen"]) == (1, None)
+    assert_published(gone_on.directory, "checkpoint-1")
+
+
+def test_the_end_can_be_chosen_though_it_is_no_checkpoint(
+    train: Train, judge: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "best", lambda judged, by: judged[0])
+    monkeypatch.setattr(choice, "is_past", lambda judged, by: False)
+    trained = train(evaluation_encoder=str(judge), **JUDGED | {"checkpointing_steps": 3})
+    assert [each["step"] for each in trained.told("evaluation")] == [3, 4]
+    assert_published(trained.directory, "checkpoint-3")
+    choose(trained.directory, 4)
+    assert_published(trained.directory, "checkpoint-4")
+
+
+def test_a_training_that_failed_leaves_the_concept_its_report(
+    train: Train, judge: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = train(evaluation_encoder=str(judge), **JUDGED)
+    before, pictures = report(first.directory), first.directory / choice.IMAGES
+    shown = {path.name: path.read_bytes() for path in pictures.iterdir()}
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("the power went")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(finish, "verify", fail)
+        with pytest.raises(RuntimeError, match="the power went"):
+            train(
+                evaluation_encoder=str(judge), **JUDGED | {"instance_prompt": "a photo of zwx dog", "seed": 3}
+            )
+    assert report(first.directory) == before
+    assert {path.name: path.read_bytes() for path in pictures.iterdir()} == shown
+    waiting = choice.read(choice.newest(first.directory))
+    assert waiting is not None and waiting.subject == "a photo of zwx dog"
+    # and its checkpoints are chosen with its own settings and report
+    choose(first.directory, 2)
+    assert_published(first.directory, "checkpoint-2")
+    assert report(first.directory)["subject"] == "a photo of zwx dog" and report(first.directory)["kept"] == 2
+    settings = concept.read_settings(first.directory)
+    assert settings["config"]["instance_prompt"] == "a photo of zwx dog"
+    assert choice.newest(first.directory) == first.directory
+
+
 def test_a_new_run_is_judged_anew(train: Train, judge: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "is_past", lambda judged, by: False)
     train(evaluation_encoder=str(judge), should_stop=after(2), **JUDGED)
@@ -136,14 +230,24 @@ def test_no_more_is_judged_than_its_share_of_the_run(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(exam, "SHARE", 0.15)
     monkeypatch.setattr(exam, "STEPS", 8)
     monkeypatch.setattr(exam, "CLASS_STEPS", 4)
-    assert exam.planned(config(), 500, 1) == [100, 200, 300, 400, 500]
-    assert exam.planned(config(), 450, 1) == [100, 300, 400, 450]
-    assert exam.planned(config(), 60, 1) == []
+    assert exam.planned(config(), 500) == [100, 200, 300, 400, 500]
+    assert exam.planned(config(), 450) == [100, 300, 400, 450]
+    assert exam.planned(config(), 60) == []
     for steps in (100, 250, 500, 2000):
-        plan = exam.planned(config(checkpointing_steps=20), steps, 1)
+        plan = exam.planned(config(checkpointing_steps=20), steps)
         # four images of eight steps, four of four, each twice for guidance; training takes four forwards for each of two
         assert (len(plan) + 1) * (4 * 8 + 4 * 4) * 2 <= 0.15 * steps * 4 * 2 or not plan
         assert plan == sorted(set(plan)) and (not plan or plan[-1] == steps)
         assert all(step % 20 == 0 or step == steps for step in plan)
-    twice = exam.planned(config(checkpointing_steps=20), 500, 2)
-    assert len(twice) > len(exam.planned(config(checkpointing_steps=20), 500, 1))
+    twice = exam.planned(config(checkpointing_steps=20, train_batch_size=2), 500)
+    assert len(twice) > len(exam.planned(config(checkpointing_steps=20), 500))
+
+
+def test_a_run_too_short_to_be_judged_is_not_and_says_so(
+    train: Train, judge: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exam, "SHARE", 0.15)
+    monkeypatch.setattr(exam, "Exam", None)  # nothing is painted, the base's neither
+    trained = train(evaluation_encoder=str(judge), **JUDGED)
+    assert any("15% of so short a run" in each["message"] for each in trained.told("log"))
+    assert not (trained.directory / choice.FILE).exists()

@@ -354,6 +354,19 @@ def test_previews_are_fixed_and_change_nothing(train: Train) -> None:
     assert_same(seen.weights(), plain.weights())
 
 
+def test_previews_begin_again_with_the_first_seed_after_the_last(train: Train) -> None:
+    trained = train(
+        seed=2**32 - 1,
+        validation_prompt="sks dog",
+        validation_steps=3,
+        num_validation_images=2,
+        validation_num_inference_steps=2,
+    )
+    images = [Image.open(trained.directory / event["path"]) for event in trained.told("sample")]
+    seeds = [json.loads(image.info["dreambooth"])["settings"]["seed"] for image in images]
+    assert seeds == [2**32 - 1, 0]
+
+
 def test_epochs_become_steps(train: Train) -> None:
     trained = train(max_train_steps=None, num_train_epochs=3, gradient_accumulation_steps=2, log_interval=100)
     assert (

@@ -16,6 +16,10 @@ from trainer.config import Concept
             "a picture of a red car in the snow in the sks style", "a picture of a red car in the snow",
         ),
         ("sks style", None, "sks style of a red car in the snow", "sks style of a red car in the snow"),
+        (
+            "a picture in the style of sks", None,
+            "a picture of a red car in the snow in the style of sks", "a picture of a red car in the snow",
+        ),
     ],
 )  # fmt: skip
 def test_what_concept_and_base_are_asked_for(
@@ -26,6 +30,17 @@ def test_what_concept_and_base_are_asked_for(
     assert found[0] == (asked, plain)
     assert found[1][0].count("on the moon") == 1 and "red car" not in found[1][0]
     assert found[2][0] == found[2][0].strip()
+
+
+def test_a_thing_of_some_style_is_a_thing() -> None:
+    lamp = Concept(
+        instance_data_dir=".",
+        instance_prompt="a photo of a sks gothic style lamp",
+        class_prompt="a photo of a gothic style lamp",
+    )
+    assert prompting.asked(lamp, ["in the snow"]) == [
+        ("a photo of a sks gothic style lamp in the snow", "a photo of a gothic style lamp in the snow")
+    ]
 
 
 def test_pictures_of_a_style_are_told_apart_by_what_they_show() -> None:

@@ -316,7 +316,7 @@ def test_another_step_is_chosen_from_the_report(page: Page, app: App) -> None:
     use.first.click()
     expect(page.locator("#answer .notice.good")).to_have_text("Step 2 is the concept now.")
     expect(page.locator("#report tr.kept")).to_contain_text("2kept")
-    expect(page.locator("#report p")).to_contain_text("Step 2 was chosen by hand")
+    expect(page.locator("#report p")).to_contain_text("Step 2 is the concept")
     assert weights.read_bytes() != last
 
 

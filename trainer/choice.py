@@ -4,16 +4,21 @@ Each is judged on the same prompts and seeds, against the same yardstick: the ph
 """
 
 import json
+import math
+import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-FILE = "evaluation.json"
-IMAGES = "evaluation"  # the folder of what was judged, STEP-INDEX.png, in the order of the places, then of the class
+from trainer import concept
+
+FILE = concept.REPORT_FILE
+IMAGES = concept.REPORT_IMAGES  # STEP-INDEX.png, in the order of the places, then of the class
 
 FALL = 0.9  # of the best balance; below it twice running, the best is behind
 PATIENCE = 2
+SAME = 1e-3  # cosines that differ by no more are of the same pictures, on whatever machine
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,14 @@ class Yardstick:
     drift_bound: (
         float | None
     )  # how much the base's own samples of the class differ from seed to seed; None without a class
+
+    def same(self, other: "Yardstick") -> bool:
+        """Whether both are of the same photos, prompts and encoders: computed again, the last digits may differ."""
+        ours, theirs = astuple(self), astuple(other)
+        return all(
+            a is b if a is None or b is None else math.isclose(a, b, abs_tol=SAME)
+            for a, b in zip(ours, theirs, strict=True)
+        )
 
 
 @dataclass(frozen=True)
@@ -65,7 +78,7 @@ class Report:
     subject: str  # the instance prompt
     places: tuple[str, ...]  # where it was asked for; of a style, what it was asked to show
     judged: tuple[Judged, ...]  # at least one
-    chosen: int | None = None  # the step that somebody preferred
+    chosen: int | None = None  # the step that is the concept by somebody's wish: chosen, or stopped at
 
     @property
     def kept(self) -> int:
@@ -78,10 +91,10 @@ class Report:
         found = verdict(self.judged, self.yardstick)
         if self.chosen is None:
             return found
-        return f"Step {self.chosen} was chosen by hand. By the figures: {found[0].lower()}{found[1:]}"
+        return f"Step {self.chosen} is the concept. By the figures: {found[0].lower()}{found[1:]}"
 
     def choosing(self, step: int) -> "Report":
-        """The same, of somebody who prefers this step."""
+        """The same, of a concept that is to be of this step."""
         by_itself = best(self.judged, self.yardstick).step
         return replace(self, chosen=None if step == by_itself else step)
 
@@ -106,11 +119,36 @@ def read(directory: Path) -> Report | None:
         return None
 
 
+def newest(directory: Path) -> Path:
+    """Where the newest training's report is: in the concept's folder, or beside it until its weights are published."""
+    waiting = directory / concept.RUN_REPORT
+    return waiting if waiting.is_dir() else directory
+
+
+def copy(source: Path, target: Path) -> None:
+    """A report and its pictures, those that are there, from one folder into another."""
+    if (source / FILE).is_file():
+        shutil.copy(source / FILE, target)
+    if (source / IMAGES).is_dir():
+        shutil.copytree(source / IMAGES, target / IMAGES, dirs_exist_ok=True)
+
+
+def hand_over(directory: Path, staged: Path, report: Report) -> None:
+    """The newest training's report into the folder that is published with the weights that it is of."""
+    copy(newest(directory), staged)
+    concept.replace_text(staged / FILE, report.text())
+
+
 def best(judged: Sequence[Judged], by: Yardstick) -> Judged:
-    """The one to keep: best balanced of those within the drift bound; where none is, the one that drifted least."""
+    """The one to keep: best balanced of those within the drift bound; where none is, the one that drifted least.
+
+    Where no balance is above nothing (the base is as like the photos as they are themselves), the figures decide as they
+    are: not the step that learnt least."""
     within = [each for each in judged if each.within(by)]
-    if within:
+    if any(each.balance(by) for each in within):
         return max(within, key=lambda each: (each.balance(by), -each.step))
+    if within:
+        return max(within, key=lambda each: (each.subject + each.prompt, -each.step))
     return min(judged, key=lambda each: (each.drift or 0.0, each.step))
 
 

@@ -11,10 +11,12 @@ from trainer.learner import Learner
 def choose(directory: Path, step: int) -> None:
     """Make what `checkpoint-{step}` holds the finished concept: staged, loaded back and compared with the base first.
 
-    The checkpoints stay, so that another can be chosen again. Raises CheckpointError where it is not there or damaged,
-    BusyError during a training, ConceptError, TrainingError.
+    It is taken for the newest training's. The checkpoints stay, so that another can be chosen again. Raises CheckpointError
+    where it is not there, damaged or of an earlier training, BusyError during a training, ConceptError, TrainingError.
     """
-    config = training_config(**concept.read_settings(directory)["config"] | {"output_dir": str(directory)})
+    config = training_config(
+        **concept.read_run_settings(directory)["config"] | {"output_dir": str(directory)}
+    )
     lora = config.method == "lora"
 
     def load_base(**components: Any) -> Any:
@@ -23,6 +25,8 @@ def choose(directory: Path, step: int) -> None:
     with concept.lock(directory):
         path = checkpoint.find(directory, f"checkpoint-{step}")
         assert path is not None
+        then = checkpoint.read_run(path)["settings"]
+        checkpoint.check_same(then, checkpoint.identity(config, then["num_processes"]), path)
         pipeline = load_base()
         prompt = config.concepts[0].instance_prompt
         answer, device = models.probe(pipeline, prompt), pipeline.device
@@ -36,8 +40,8 @@ def choose(directory: Path, step: int) -> None:
             )
             concept.write_settings(staged, config)
             finish.verify(staged, answer, prompt, device, lora=lora, load_base=load_base)
-            if report := choice.read(directory):
-                concept.replace_text(staged / choice.FILE, report.choosing(step).text())
+            if report := choice.read(choice.newest(directory)):
+                choice.hand_over(directory, staged, report.choosing(step))
             concept.publish(staged, directory)
         finally:
             concept.remove(directory / concept.STAGING)

@@ -19,6 +19,10 @@ from trainer.errors import ConceptError
 
 SETTINGS_FILE = "dreambooth.json"
 RUN_FILE = "training.json"  # as SETTINGS_FILE, of a training that has not replaced what is there
+REPORT_FILE = "evaluation.json"
+REPORT_IMAGES = "evaluation"  # the folder of what was judged
+# both, as in a concept's folder, of a training that has not published its weights
+RUN_REPORT = "training-evaluation"
 EVENTS_FILE = "events.jsonl"
 LOCK_FILE = ".lock"
 PIPELINE_FILE = "model_index.json"
@@ -215,7 +219,8 @@ def list_concepts(root: Path) -> list[Path]:
 
 
 def publish(staged: Path, directory: Path) -> None:
-    """Move a finished, verified folder's entries into `directory`, the one that makes it loadable last.
+    """Move a finished, verified folder's entries into `directory`, the one that makes it loadable last; a report goes with
+    the weights that it is of.
 
     What they replace loses that entry first: whenever this is cut short, `directory` holds the old whole, the new
     whole, or nothing loadable, and never a mixture. `staged` must lie on the same file system, and is removed.
@@ -223,7 +228,7 @@ def publish(staged: Path, directory: Path) -> None:
     replaced = directory / REPLACED
     remove(replaced)
     replaced.mkdir()
-    for name in [PIPELINE_FILE, LORA_FILE, *parts(directory)]:
+    for name in [PIPELINE_FILE, LORA_FILE, *parts(directory), REPORT_FILE, REPORT_IMAGES]:
         if (directory / name).exists():
             (directory / name).rename(replaced / name)
     sync_directory(directory)
@@ -236,6 +241,7 @@ def publish(staged: Path, directory: Path) -> None:
             (directory / name).rename(replaced / name)
         (staged / name).replace(directory / name)
     (directory / RUN_FILE).unlink(missing_ok=True)
+    remove(directory / RUN_REPORT)
     sync_directory(directory)
     remove(replaced)
     remove(staged)

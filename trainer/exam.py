@@ -44,20 +44,21 @@ def _own(config: TrainingConfig, name: str) -> str | None:
     return str(folder) if folder.is_dir() else None
 
 
-def cost(config: TrainingConfig, processes: int) -> float:
-    """Of one exam, in training steps, counted in forward passes: guidance takes two for each denoising step."""
-    examples = config.train_batch_size * config.gradient_accumulation_steps * processes
+def cost(config: TrainingConfig) -> float:
+    """Of one exam, in training steps of one process, for which the others wait; counted in forward passes: guidance takes
+    two for each denoising step."""
+    examples = config.train_batch_size * config.gradient_accumulation_steps
     step = EXAMPLE_COST * examples * (1 + config.with_prior_preservation)
     of_class = CLASS_STEPS * CLASS_SEEDS if config.concepts[0].class_prompt else 0
     return 2 * (STEPS * len(PLACES) + of_class) / step
 
 
-def planned(config: TrainingConfig, total: int, processes: int) -> list[int]:
+def planned(config: TrainingConfig, total: int) -> list[int]:
     """The steps that are judged: of the checkpoints and the end as many as SHARE allows, the later ones rather.
 
     Counted without a clock, so that a run that was resumed judges the same steps."""
     steps = sorted({*range(config.checkpointing_steps, total, config.checkpointing_steps), total})
-    exams = int(SHARE * total / cost(config, processes)) - 1  # the base's is one too
+    exams = int(SHARE * total / cost(config)) - 1  # the base's is one too
     if exams >= len(steps):
         return steps
     if exams < 1:
@@ -67,11 +68,19 @@ def planned(config: TrainingConfig, total: int, processes: int) -> list[int]:
 
 
 def begin(
-    config: TrainingConfig, pipeline: StableDiffusionPipeline, resolution: int, log: Callable[[str], None]
+    config: TrainingConfig,
+    pipeline: StableDiffusionPipeline,
+    resolution: int,
+    total: int,
+    log: Callable[[str], None],
 ) -> "Exam | None":
-    """An exam, the base having sat it; None where nothing is judged, which is logged where it was meant to be."""
+    """An exam of a run of `total` steps, the base having sat it; None where nothing is judged, which is logged where it
+    was meant to be."""
     name = encoder_of(config)
     if config.keep == "last" or name is None:
+        return None
+    if not planned(config, total):
+        log(f"the last step is kept, unjudged: judging would take more than {SHARE:.0%} of so short a run")
         return None
     taken = photos.list_photos(config.concepts[0].instance_data_dir)
     if len(config.concepts) > 1 or len(taken) < 2:
@@ -85,10 +94,15 @@ def begin(
     return Exam(config, pipeline, resolution, judge, [photos.open_photo(path) for path in taken])
 
 
-def forget(directory: Path) -> None:
-    """Remove what an earlier training was found to be worth."""
-    (directory / choice.FILE).unlink(missing_ok=True)
-    concept.remove(directory / choice.IMAGES)
+def make_room(directory: Path, *, resumed: bool) -> None:
+    """For the report that waits, beside the concept's own, until there are weights to it: anew, or where it was left."""
+    waiting = directory / concept.RUN_REPORT
+    if not resumed:
+        concept.remove(waiting)
+    if (directory / choice.FILE).is_file() and not waiting.is_dir():
+        waiting.mkdir()
+        if resumed:  # what was learnt until a stop is published, and what was found of it
+            choice.copy(directory, waiting)
 
 
 class Exam:
@@ -102,7 +116,7 @@ class Exam:
         judge: evaluation.Judge,
         taken: list[Image.Image],
     ) -> None:
-        self.judge, self.directory = judge, Path(config.output_dir)
+        self.judge, self.directory = judge, Path(config.output_dir) / concept.RUN_REPORT
         self.subject, kind = config.concepts[0].instance_prompt, config.concepts[0].class_prompt
         self.shown = tuple(prompting.shown(self.subject, PLACES))
         asked, of_base = map(list, zip(*prompting.asked(config.concepts[0], PLACES), strict=True))
@@ -140,15 +154,18 @@ class Exam:
         )
         self.judged: list[Judged] = []
 
-    def resume(self, step: int) -> None:
-        """Take up what was found of steps up to this one, where the same was asked of the same."""
+    def resume(self, step: int) -> bool:
+        """Take up what was found of steps up to this one; False where something else was asked, or of something else."""
         known = choice.read(self.directory)
-        if known and (known.yardstick, known.subject, known.places) == (
-            self.yardstick,
-            self.subject,
-            self.shown,
+        if known is None:
+            return True
+        if (known.subject, known.places) != (self.subject, self.shown) or not known.yardstick.same(
+            self.yardstick
         ):
-            self.judged = [each for each in known.judged if each.step <= step]
+            return False
+        self.yardstick = known.yardstick
+        self.judged = [each for each in known.judged if each.step <= step]
+        return True
 
     @property
     def report(self) -> Report | None:
@@ -160,7 +177,7 @@ class Exam:
         images = self.painter.paint(unet, text_encoder, self.seeds[: len(PLACES)])
         of_class = self.class_painter.paint(unet, text_encoder, self.seeds[:CLASS_SEEDS])
         folder = self.directory / choice.IMAGES
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         for index, image in enumerate(images + of_class):
             image.save(folder / f"{step:06d}-{index}.png")
         self.judged.append(self._figures(images, of_class, step))

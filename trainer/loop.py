@@ -211,9 +211,6 @@ class Run:
         self.previews = (
             Previews(config, pipeline, self.resolution) if self.main and config.validation_prompt else None
         )
-        if self.main and self.resumed is None:
-            exam.forget(self.directory)
-        self.exam = exam.begin(config, pipeline, self.resolution, self.log) if self.main else None
         self.objective = Objective(
             config,
             pipeline,
@@ -226,12 +223,16 @@ class Run:
         for text, end in self.objective.unread.items():
             if end:
                 self.log(f"the text encoder does not read the end of {text!r}: {end!r}")
+        self.total: int = config.max_train_steps or self.objective.epoch_steps() * config.num_train_epochs
+        self.exam = None
+        if self.main:
+            exam.make_room(self.directory, resumed=self.resumed is not None)
+            self.exam = exam.begin(config, pipeline, self.resolution, self.total, self.log)
 
     def build(self) -> None:
         """What is trained and what trains it, from the checkpoint where there is one, spread over the processes."""
         config, accelerator = self.config, self.accelerator
-        self.total: int = config.max_train_steps or self.objective.epoch_steps() * config.num_train_epochs
-        self.judged_steps = exam.planned(config, self.total, accelerator.num_processes) if self.exam else []
+        self.judged_steps = exam.planned(config, self.total) if self.exam else []
         unet, text_encoder = (
             self.pipeline.unet,
             self.pipeline.text_encoder if config.train_text_encoder else None,
@@ -262,7 +263,8 @@ class Run:
             self.events, board, self.device, lambda value: accelerator.reduce(value, "mean"), self.step
         )
         if self.exam is not None and self.resumed is not None:
-            self.exam.resume(self.step)
+            if not self.exam.resume(self.step):
+                self.log("what was judged before cannot be compared: other photos, prompts or encoders")
             self.judge()
         while self.step < self.total and not self.is_past():
             self.train_step()
@@ -272,7 +274,8 @@ class Run:
             if saving or self.step == self.total or self.step % self.config.log_interval == 0:
                 self.reports.tell(self.step, self.total, float(scheduler.get_last_lr()[0]))
             began = time.perf_counter()
-            if saving and self.main:
+            # the last can be chosen too, where the end is no checkpoint
+            if self.main and (saving or (self.step == self.total and self.step in self.judged_steps)):
                 self.save_checkpoint()
             if stopped:
                 return True
@@ -374,7 +377,7 @@ class Run:
         if not self.main:
             return
         self.phase("save")
-        verdict = None if stopped else self.step_back()
+        report = self.step_back(stopped)
         learner, lora = self.learner, self.learner.lora
         optimizers.restore_masters(learner.optimizer)
         # Only the trained modules are needed now: the optimizer makes room for what is loaded back.
@@ -393,6 +396,8 @@ class Run:
             models.free()
             self.phase("verify")
             finish.verify(staged, self.base_answer, self.prompt, self.device, lora=lora, load_base=load_base)
+            if report is not None:
+                choice.hand_over(self.directory, staged, report)
             concept.publish(staged, self.directory)
         except finish.NothingLearntError:
             if not stopped:
@@ -400,21 +405,22 @@ class Run:
             published = False
         finally:
             concept.remove(self.directory / concept.STAGING)
-        told = {"kept": self.kept, "verdict": verdict} if verdict else {}
+        told = {"kept": report.kept, "verdict": report.verdict} if report and not stopped else {}
         self.events(
             {"event": "finished", "stopped": stopped, "step": self.step, "published": published, **told}
         )
 
-    def step_back(self) -> str | None:
-        """Go back to the weights of the checkpoint that was judged best; the verdict, None where none was judged."""
+    def step_back(self, stopped: bool) -> choice.Report | None:
+        """Go back to the weights of the checkpoint that was judged best, unless somebody stopped here; the report of what
+        is taken, None where none was judged."""
         report = self.exam.report if self.exam else None
-        if report is None:
-            return None
-        self.kept = report.kept
-        path = self.directory / f"checkpoint-{self.kept}"
-        if self.kept != self.step:
-            if reason := checkpoint.fault(path):
-                self.log(f"{path.name} was judged best, but {reason}: the last step is kept")
-                return None
-            self.learner.load(path)
-        return report.verdict
+        if report is None or report.kept == self.step:
+            return report
+        path = self.directory / f"checkpoint-{report.kept}"
+        if stopped:
+            return report.choosing(self.step)
+        if reason := checkpoint.fault(path):
+            self.log(f"{path.name} was judged best, but {reason}: the last step is kept")
+            return report.choosing(self.step)
+        self.learner.load(path)
+        return report

@@ -270,11 +270,13 @@ def scaled(measured: Measurement, config: TrainingConfig, own: int, classes: int
     batch = config.train_batch_size * config.gradient_accumulation_steps
     epoch = math.ceil(max(own, classes) / batch)
     steps = config.max_train_steps or epoch * config.num_train_epochs
-    checkpoints = steps // config.checkpointing_steps
+    judged = config.keep == "best" and exam.encoder_of(config) is not None
+    plan = exam.planned(config, steps) if judged else []
+    exams = (len(plan) + 1) * exam.cost(config) if plan else 0.0  # the base's too
+    # what is judged is kept, at the end too
+    checkpoints = steps // config.checkpointing_steps + bool(plan and steps % config.checkpointing_steps)
     every = config.validation_epochs * epoch if config.validation_epochs else config.validation_steps
     previews = steps // every * config.num_validation_images if config.validation_prompt else 0
-    judged = config.keep == "best" and exam.encoder_of(config) is not None
-    exams = (len(exam.planned(config, steps, 1)) + 1) * exam.cost(config, 1) if judged else 0.0
     seconds = (
         measured.load_seconds
         + missing * measured.class_image_seconds
@@ -287,7 +289,7 @@ def scaled(measured: Measurement, config: TrainingConfig, own: int, classes: int
     )
     limit = config.checkpoints_total_limit
     # one more than are kept: the oldest goes when the newest is whole; and the best
-    kept = checkpoints if limit is None else min(checkpoints, limit + 1 + judged)
+    kept = checkpoints if limit is None else min(checkpoints, limit + 1 + bool(plan))
     # twice: a concept that is there already is replaced when the new one is whole
     disk = (
         kept * measured.checkpoint_bytes

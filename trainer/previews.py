@@ -9,7 +9,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor, nn
 
-from trainer import metadata, models
+from trainer import metadata, models, sampling
 from trainer.concept import versions
 from trainer.config import GenerationConfig, TrainingConfig
 
@@ -40,7 +40,12 @@ class Painter:
     @torch.no_grad()
     def _encode(self, text_encoder: nn.Module) -> Tensor:
         device = next(text_encoder.parameters()).device
-        return models.encode_prompts(text_encoder, models.tokenize(self.tokenizer, self.prompts).to(device))
+        training = text_encoder.training
+        text_encoder.eval()  # a LoRA's dropout would draw from the global generator
+        tokens = models.tokenize(self.tokenizer, self.prompts).to(device)
+        embeddings = models.encode_prompts(text_encoder, tokens)
+        text_encoder.train(training)
+        return embeddings
 
     @torch.no_grad()
     def paint(
@@ -116,7 +121,8 @@ class Previews:
         folder.mkdir(parents=True, exist_ok=True)
         files = []
         for index in range(self.config.num_validation_images):
-            (image,) = self.painter.paint(unet, text_encoder, [self.config.seed + index])
+            seed = sampling.image_seed(self.config.seed, index)
+            (image,) = self.painter.paint(unet, text_encoder, [seed])
             files.append(folder / f"{step:06d}-{index}.png")
             image.save(files[-1], pnginfo=self._settings(step, index, directory))
         return files
@@ -130,7 +136,7 @@ class Previews:
             num_samples=1,
             guidance_scale=config.validation_guidance_scale,
             num_inference_steps=config.validation_num_inference_steps,
-            seed=config.seed + index,
+            seed=sampling.image_seed(config.seed, index),
             height=self.resolution,
             width=self.resolution,
         )

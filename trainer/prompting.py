@@ -4,12 +4,14 @@ from collections.abc import Sequence
 
 from trainer.config import Concept
 
-STYLE = "style"  # an instance prompt with this word is a style's, and says nothing of what is in the picture
+STYLE = "style"  # an instance prompt that ends on this word is a style's, and says nothing of what is in the picture
 THINGS = ("a red car", "a white cat", "a yellow duck", "a blue house")  # that differ in shape and colour
 
 
 def is_style(instance_prompt: str) -> bool:
-    return STYLE in instance_prompt.split()
+    """'a picture in the sks style' or 'a picture in the style of sks', not 'a photo of a sks gothic style lamp'."""
+    words = instance_prompt.split()
+    return words[-1:] == [STYLE] or words[-3:-1] == [STYLE, "of"]
 
 
 def showing(instance_prompt: str, what: str) -> str:

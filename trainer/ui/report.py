@@ -20,7 +20,7 @@ DRIFTED = "Class drift, of what is allowed"
 
 def report_html(folder: Path) -> str:
     """A concept's report; empty where nothing was judged."""
-    report = choice.read(folder)
+    report = choice.read(choice.newest(folder))
     if report is None:
         return ""
     return (
@@ -59,7 +59,7 @@ def curves(report: Report) -> str:
         )
         lines.append(f'<polyline class="curve-{index}" points="{points}"/>')
         names.append(f'<span class="curve-{index}">{escape(name)} {values[-1]:.0%}</span>')
-    kept = x(report.kept)
+    kept = x(min(report.kept, last))  # a training may be stopped after the last that was judged
     lines.append(f'<line class="kept" x1="{kept:.1f}" x2="{kept:.1f}" y1="0" y2="{height}"/>')
     label = f"Likeness, obedience and drift from step {first} to {last}; step {report.kept} is kept"
     return (
@@ -82,7 +82,7 @@ def table(report: Report, folder: Path) -> str:
 
 
 def _row(judged: Judged, report: Report, folder: Path, there: set[int]) -> str:
-    by, kept = report.yardstick, judged.step == report.kept
+    by, kept, home = report.yardstick, judged.step == report.kept, choice.newest(folder)
     said = [f"{judged.learnt(by):.0%} like the photos", f"{judged.obeyed(by):.0%} as prompted"]
     if judged.copied:
         numbers = sorted({photo + 1 for photo in judged.copied})
@@ -91,9 +91,11 @@ def _row(judged: Judged, report: Report, folder: Path, there: set[int]) -> str:
         said.append("class drifted")
     facts = "".join(f"<small>{escape(each)}</small>" for each in said)
     mark = "<strong>kept</strong>" if kept else ""
-    if judged.step in there and not kept:
+    if judged.step in there and (
+        home != folder or not kept
+    ):  # what waits is not the concept yet, the best neither
         facts += f'<button type="button" data-do="choose" data-which="{judged.step}">Use this one</button>'
-    images = folder / choice.IMAGES
+    images = home / choice.IMAGES
     cells = "".join(
         f"<td>{_picture(images / f'{judged.step:06d}-{index}.png', f'step {judged.step}, {place}')}</td>"
         for index, place in enumerate(report.places)
