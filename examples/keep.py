@@ -23,8 +23,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--example", required=True, help="the example's name, a folder beside this file")
     given = parser.parse_args(argv)
     target = HERE / given.example / "concept"
-    shutil.rmtree(target, ignore_errors=True)
     concept.read_settings(given.concept)
+    if target.is_dir() and target.samefile(given.concept):
+        parser.error(f"{given.concept} is the example's own concept already")
+    if not concept.has_weights(given.concept):
+        parser.error(f"{given.concept} is not finished: nothing there can be loaded")
+    shutil.rmtree(target, ignore_errors=True)
     if (given.concept / concept.LORA_FILE).is_file():
         target.mkdir(parents=True)
         weights = load_file(given.concept / concept.LORA_FILE)

@@ -6,7 +6,7 @@
 subject. --scripts holds train_dreambooth.py and train_dreambooth_lora.py, of a version of diffusers that takes the one
 installed; they need torchvision, as tests/bench_training.py says. Without it only ours is trained. What was done is not
 done again: after a kill, the same command goes on, training by training and prompt by prompt; two commands with other
---subjects can share an --output, and one for all of them then writes the table.
+--subjects can share an --output, and one for all of them then writes the table. Other settings take another --output.
 
 Every method gets the same photos and prompts, the same class images (made for ours, which is first), the same seeds,
 sampler and guidance, and as much time: the scripts' --max_train_steps is what they do in the time that ours took from its
@@ -89,7 +89,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--full_learning_rate", default="5e-6", help="of train_dreambooth.py [its README's]")
     parser.add_argument("--lora_learning_rate", default="1e-4", help="of train_dreambooth_lora.py [likewise]")
     parser.add_argument("--trial", type=int, default=25, help="steps by which a script's speed is known [25]")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.scripts and not find_spec("torchvision"):
+        parser.error("the scripts need torchvision: tests/bench_training.py says how to have it")
+    return options
 
 
 def subjects(options: argparse.Namespace) -> list[Subject]:
@@ -111,6 +114,26 @@ def subjects(options: argparse.Namespace) -> list[Subject]:
     if unknown := set(chosen) - {subject.name for subject in found}:
         sys.exit(f"{options.photos} has no photos of {', '.join(sorted(unknown))}")
     return [subject for subject in found if subject.name in chosen]
+
+
+def settle(options: argparse.Namespace) -> None:
+    """Note with which settings OUTPUT was begun. Ends where they were others: what is there would fill the table."""
+    noted = options.output / "options.json"
+    known = json.loads(noted.read_text()) if noted.is_file() else None
+    free = {"output", "subjects", "scripts", "evaluation_encoder", "subject_encoder"}
+    now = {name: str(value) for name, value in vars(options).items() if name not in free}
+    if options.config:
+        now["config"] = options.config.read_text(encoding="utf-8")
+    if known is None:
+        options.output.mkdir(parents=True, exist_ok=True)
+        write_whole(noted, json.dumps(now, indent=1))
+    elif other := [name for name in now if now[name] != known.get(name)]:
+        sys.exit(f"{options.output} was begun with another {', another '.join(other)}: name another --output")
+
+
+def write_whole(file: Path, text: str) -> None:
+    file.with_suffix(".part").write_text(text, encoding="utf-8")
+    file.with_suffix(".part").replace(file)
 
 
 # Training
@@ -143,7 +166,7 @@ def train(method: str, subject: Subject, options: argparse.Namespace) -> None:
         rate = (len(trial) - 1) / (trial[-1] - trial[0])
         given = json.loads((folder.parent / OURS / "trained.json").read_text())["seconds"]
         times = run(method, script | {"max_train_steps": max(1, round(rate * given))}, folder, options)
-    noted.write_text(json.dumps({"seconds": times[-1] - times[0], "steps": len(times)}))
+    write_whole(noted, json.dumps({"seconds": times[-1] - times[0], "steps": len(times)}))
 
 
 def ours(options: argparse.Namespace) -> dict[str, Any]:
@@ -177,6 +200,7 @@ def readme(method: str, settings: dict[str, Any], options: argparse.Namespace) -
         "gradient_accumulation_steps": 1,
         "lr_scheduler": "constant",
         "lr_warmup_steps": 0,
+        "mixed_precision": settings.get("mixed_precision"),  # or ours would take more steps in the same time
         "checkpointing_steps": 1_000_000,
         "seed": 0,
     }
@@ -193,8 +217,13 @@ def run(method: str, settings: dict[str, Any], folder: Path, options: argparse.N
                 settings["class_data_dir"], folder.resolve() / "class", ignore=alone
             )
         }
-    said = {name: value for name, value in settings.items() if value is not None and value is not False}
-    flags = [f"--{name}" if value is True else f"--{name}={value}" for name, value in said.items()]
+    if method == OURS:
+        config = folder.resolve() / "settings.json"
+        config.write_text(json.dumps({"config": settings | {"output_dir": str(folder)}}, default=str))
+        flags = [f"--config={config}"]
+    else:
+        said = {name: value for name, value in settings.items() if value is not None and value is not False}
+        flags = [f"--{name}" if value is True else f"--{name}={value}" for name, value in said.items()]
     job = {
         "script": "" if method == OURS else str((options.scripts / f"{method}.py").resolve()),
         "flags": [*flags, f"--output_dir={folder.resolve() / 'model'}"],
@@ -243,7 +272,7 @@ def work(job: dict[str, Any]) -> None:
 
 def paint(method: str, subject: Subject, options: argparse.Namespace) -> None:
     """OUTPUT/SUBJECT/METHOD/images: PROMPT-SAMPLE.png for every prompt, class-SAMPLE.png; what is there stays."""
-    from trainer import generation
+    from trainer import generation, models
     from trainer.config import GenerationConfig
 
     folder = options.output / subject.name / method
@@ -274,7 +303,11 @@ def paint(method: str, subject: Subject, options: argparse.Namespace) -> None:
             guidance_scale=options.guidance_scale,
         )
         for sample, image in enumerate(generation.generate(pipeline, asked)):
-            image.save(folder / "images" / f"{name}-{sample:02d}.png")
+            path = folder / "images" / f"{name}-{sample:02d}.png"
+            image.save(path.with_suffix(".part"), "PNG")  # half a picture would count as one
+            path.with_suffix(".part").replace(path)
+    del pipeline
+    models.free()  # for the next training, which is another process's
     if method != OURS:
         shutil.rmtree(model, ignore_errors=True)  # gigabytes, and nothing of it is needed any more
     else:
@@ -384,6 +417,7 @@ def sheet(subject: Subject, methods: Sequence[str], output: Path) -> Image.Image
 
 def main() -> None:
     options = arguments()
+    settle(options)
     from trainer import evaluation
 
     judge = evaluation.load_judge(options.evaluation_encoder, options.subject_encoder)

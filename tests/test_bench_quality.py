@@ -1,7 +1,9 @@
 """The benchmark's own arithmetic: which subjects with which prompts, which figures of which images, who was better."""
 
 import argparse
+import json
 from pathlib import Path
+from typing import Any
 
 import bench_quality as bench
 import pytest
@@ -94,3 +96,48 @@ def test_the_report_counts_where_ours_is_better() -> None:
     text = bench.report(found, [OURS, FULL])
     assert "ours is better than train_dreambooth by `both` on 1 of 2, copies more on 1." in text
     assert "| ours | 0.500 | 0.500 | 0.500 | 0.500 | 0.500 | 15% | 0.500 |" in text
+
+
+def begun(output: Path, **changes: Any) -> argparse.Namespace:
+    said = {"photos": Path("photos"), "base": "toybox", "config": None, "num_samples": 4, "subjects": None}
+    return argparse.Namespace(output=output, **said | changes)
+
+
+def test_what_is_there_is_taken_up_by_the_same_settings_alone(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    bench.settle(begun(output))
+    bench.settle(begun(output, subjects=["dog"]))  # a part of it
+    with pytest.raises(
+        SystemExit, match="was begun with another base, another num_samples: name another --output"
+    ):
+        bench.settle(begun(output, base="sd", num_samples=8))
+    config = tmp_path / "dreambooth.json"
+    config.write_text("{}")
+    with pytest.raises(SystemExit, match="another config"):
+        bench.settle(begun(output, config=config))
+
+
+def test_the_scripts_get_ours_precision_and_number_of_class_images() -> None:
+    options = argparse.Namespace(base="base", full_learning_rate="5e-6", lora_learning_rate="1e-4")
+    settings = {"resolution": 512, "num_class_images": 64, "mixed_precision": "bf16"}
+    full, lora = (bench.readme(method, settings, options) for method in (FULL, bench.LORA))
+    for said in (full, lora):
+        assert (said["mixed_precision"], said["num_class_images"], said["resolution"]) == ("bf16", 64, 512)
+    assert (full["learning_rate"], lora["learning_rate"], lora["rank"]) == ("5e-6", "1e-4", 4)
+
+
+def test_ours_is_trained_by_its_settings_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty lists and switches that are off among them, as a concept's own dreambooth.json has them."""
+    asked = {}
+
+    def run(command: list[str], **_: Any) -> Any:
+        job = json.loads(command[-1])
+        asked.update(json.loads(Path(job["flags"][0].removeprefix("--config=")).read_text())["config"])
+        assert job["flags"][1:] == [f"--output_dir={tmp_path / 'ours/model'}"]
+        Path(job["result"]).write_text("[1.0, 2.0]")
+        return argparse.Namespace(returncode=0)
+
+    monkeypatch.setattr(bench.subprocess, "run", run)
+    settings = {"concepts_list": [], "cache_latents": False, "seed": 3}
+    assert bench.run(OURS, settings, tmp_path / "ours", argparse.Namespace()) == [1.0, 2.0]
+    assert {name: asked[name] for name in settings} == settings

@@ -313,6 +313,26 @@ def test_augmenting_keeps_what_is_there() -> None:
     assert slopes.abs().min() > 0.6
 
 
+@pytest.mark.parametrize(("threads", "shares"), [(1, 1), (2, 2), (5, 4), (6, 4), (12, 8), (24, 16), (64, 32)])
+def test_a_batch_goes_into_equal_shares(threads: int, shares: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert replicas.workers(32, "cpu") == shares and replicas.workers(32, "cuda") == 1
+
+
+def test_stages_of_another_pretraining_are_not_taken_for_done(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    for _ in range(2):
+        pretrain.settle(work, start=None, number_of_renders=5)
+    with pytest.raises(SystemExit, match="begun with another start, another number_of_renders: name another"):
+        pretrain.settle(work, start=Path("toybox"), number_of_renders=6)
+
+
+def test_nothing_is_wet_or_furry_in_clay() -> None:
+    scenes = [render.draw_scene(number) for number in range(3000)]
+    assert {scene.finish for scene in scenes if scene.look == "clay model"} == {""}
+    assert {scene.finish for scene in scenes} == {"", "shiny", "wet", "furry"}
+
+
 def test_what_is_to_be_seen_whole_is_not_mirrored_and_hardly_zoomed() -> None:
     ramp = torch.linspace(0, 1, 144).expand(16, 1, 144, 144)
     moved = clip.augment(ramp, torch.Generator().manual_seed(1), whole=[True] * 8 + [False] * 8)
@@ -353,7 +373,8 @@ def test_a_thing_alone_or_out_of_sight_is_shown_as_it_is() -> None:
     nowhere = np.zeros_like(render.tint)
     hidden = dataclasses.replace(render, tint=nowhere, second=nowhere)
     single = dataclasses.replace(render, scene=Scene("car", "beach"))
-    for each in (hidden, single):
+    before = dataclasses.replace(render, scene=dataclasses.replace(render.scene, relation="in front of"))
+    for each in (hidden, single, before):
         assert clip.closer(picture, each, paint, random.Random(0)) == (picture, each.scene, paint)
 
 

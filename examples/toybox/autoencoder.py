@@ -12,7 +12,7 @@ from checkpoint import load_state, save_state, set_learning_rate
 from diffusers import AutoencoderKL
 from muon import Muon
 from pictures import Render, crop, to_tensor
-from replicas import Replicas
+from replicas import Replicas, workers
 from torch import Tensor
 from torch.nn import functional as F
 from vocabulary import draw_paint
@@ -97,7 +97,7 @@ def train(
     ends = [*vae.encoder.conv_in.parameters(), *vae.decoder.conv_out.parameters()]
     optimizer = Muon(vae.parameters(), learning_rate, plain=ends, weight_decay=1e-4)
     known = copy.deepcopy(start).to(device).eval().requires_grad_(False) if start else None
-    replicas = Replicas(vae, torch.get_num_threads() if device == "cpu" else 1)
+    replicas = Replicas(vae, workers(batch, device))
     parts = len(replicas.models)
     total = 0.0
     for step in range(load_state(checkpoint, vae, optimizer), steps):

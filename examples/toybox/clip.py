@@ -210,11 +210,12 @@ def resized(picture: np.ndarray, box: tuple[float, float, float, float]) -> np.n
 def closer(
     picture: np.ndarray, render: Render, paint: Paint, rng: random.Random
 ) -> tuple[np.ndarray, Scene, Paint]:
-    """One of two things, cut out of a picture (H, W, 4) to the same size, and what is to be seen of it there: so that each
-    can be told by itself. The picture as it is where there is only one, or hardly any of it is in sight."""
+    """One of two things side by side, cut out of a picture (H, W, 4) to the same size, and what is to be seen of it there:
+    so that each can be told by itself. The picture as it is where there is only one, where one stands before the other and
+    would be seen with it, or hardly any is in sight."""
     first = rng.random() < 0.5
     tint = render.tint if first else render.second
-    if not render.scene.second or int((tint > 100).sum()) < IN_SIGHT:
+    if render.scene.relation != "beside" or int((tint > 100).sum()) < IN_SIGHT:
         return picture, render.scene, paint
     height, width = tint.shape
     left, top, right, bottom = extent(tint)
@@ -385,6 +386,7 @@ def train_text(
     the states that they had there, which a UNet has learnt to read. Goes on from `checkpoint` if there is one."""
     torch.manual_seed(seed)
     model = (copy.deepcopy(start) if start else build(tokenizer)).train().to(device)
+    start = copy.deepcopy(start).to(device).eval() if start else None
     taught = [*model.text_model.parameters(), *model.text_projection.parameters()]
     if not start:
         taught.append(model.logit_scale)

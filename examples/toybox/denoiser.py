@@ -13,7 +13,7 @@ from checkpoint import load_state, save_state, set_learning_rate
 from diffusers import AutoencoderKL, DDIMScheduler, DPMSolverMultistepScheduler, UNet2DConditionModel
 from muon import Muon
 from pictures import Render, crop, to_tensor
-from replicas import Replicas
+from replicas import Replicas, workers
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPTextModel, CLIPTokenizer
@@ -173,7 +173,7 @@ def train(
     snr = alphas / (1 - alphas)
     often = snr.clamp(max=SNR_GAMMA) / snr
     weights = (1 + 1 / snr).sqrt()
-    replicas = Replicas(unet, torch.get_num_threads() if device == "cpu" else 1)
+    replicas = Replicas(unet, workers(count, device))
     parts = len(replicas.models)
 
     def loss(model: UNet2DConditionModel, share: tuple[Tensor, Tensor, Tensor, Tensor, list[str]]) -> Tensor:

@@ -7,7 +7,9 @@ UNet, vision tower and subject encoder; then the parts are written, in half prec
 
 import argparse
 import copy
+import json
 import pickle
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,13 +187,30 @@ def parsed() -> argparse.Namespace:
     return arguments
 
 
+def settle(work: Path, **began_with: Any) -> None:
+    """Note of what --work_dir holds the stages. Ends where they are of something else: they would be taken for done."""
+    noted = work / "began_with.json"
+    now = {name: str(value) for name, value in began_with.items()}
+    known = json.loads(noted.read_text()) if noted.is_file() else now
+    if other := [name for name in now if now[name] != known.get(name)]:
+        sys.exit(f"{work} was begun with another {', another '.join(other)}: name another --work_dir")
+    work.mkdir(parents=True, exist_ok=True)
+    noted.write_text(json.dumps(now, indent=1))
+
+
 def main() -> None:
     arguments = parsed()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     work: Path = arguments.work_dir
-    work.mkdir(parents=True, exist_ok=True)
     renders = load_renders(arguments.renders, held_out=False)
     held_out = load_renders(arguments.renders, held_out=True)
+    settle(
+        work,
+        start=arguments.start,
+        photos=sorted(map(str, arguments.photos)),
+        variants=arguments.variants,
+        number_of_renders=len(renders),
+    )
     print(f"{len(renders)} renders, {len(held_out)} held out, on {device}", flush=True)
 
     begin = gone_on if arguments.start else begun

@@ -43,6 +43,8 @@ def draw_scene(number: int) -> Scene:
     second = rng.choice([k for k in kinds if k != kind]) if rng.random() < 0.22 else ""
     relation = rng.choices(list(RELATIONS), (4, 1, 1))[0] if second else ""
     look = "clay model" if rng.random() < 0.05 else "photo"
+    if look == "clay model":
+        finish = ""  # nothing is left of it in clay
     return Scene(kind, place, light, finish, second, relation, look)
 
 

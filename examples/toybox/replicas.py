@@ -11,6 +11,12 @@ import torch
 from torch import Tensor, nn
 
 
+def workers(count: int, device: str) -> int:
+    """Into how many equal shares a batch of `count` goes, one a thread at most; a GPU takes it whole."""
+    threads = torch.get_num_threads() if device == "cpu" else 1
+    return max(number for number in range(1, threads + 1) if count % number == 0)
+
+
 class Replicas:
     """The model and `count - 1` copies that share its weights and have gradients of their own."""
 
