@@ -544,6 +544,9 @@ def test_26_29_28_one_runs_one_waits_and_twice_is_one_job(app: App, browser: Bro
         tab(page, "Train")
         expect(page.locator("#status .job")).to_contain_text("number 1 in the queue")
     with opened(browser, app.url) as page:  # the tab was closed; it is found again
+        tab(page, "Train")
+        expect(page.locator("#status .job")).to_contain_text("number 1 in the queue")
+        tab(page, "Generate")
         page.locator("#generate").click()
         expect(page.locator("#stage")).to_contain_text("A training has the device")
     client.predict(first, api_name="/stop_training")

@@ -11,10 +11,9 @@ from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trainer import concept
-
-FILE = concept.REPORT_FILE
-IMAGES = concept.REPORT_IMAGES  # STEP-INDEX.png, in the order of the places, then of the class
+FILE = "evaluation.json"
+IMAGES = "evaluation"  # the folder of what was judged, STEP-INDEX.png, in the order of the places, then of the class
+WAITING = "training-evaluation"  # a folder with both, of a training that has not published its weights
 
 FALL = 0.9  # of the best balance; below it twice running, the best is behind
 PATIENCE = 2
@@ -121,7 +120,7 @@ def read(directory: Path) -> Report | None:
 
 def newest(directory: Path) -> Path:
     """Where the newest training's report is: in the concept's folder, or beside it until its weights are published."""
-    waiting = directory / concept.RUN_REPORT
+    waiting = directory / WAITING
     return waiting if waiting.is_dir() else directory
 
 
@@ -131,12 +130,6 @@ def copy(source: Path, target: Path) -> None:
         shutil.copy(source / FILE, target)
     if (source / IMAGES).is_dir():
         shutil.copytree(source / IMAGES, target / IMAGES, dirs_exist_ok=True)
-
-
-def hand_over(directory: Path, staged: Path, report: Report) -> None:
-    """The newest training's report into the folder that is published with the weights that it is of."""
-    copy(newest(directory), staged)
-    concept.replace_text(staged / FILE, report.text())
 
 
 def best(judged: Sequence[Judged], by: Yardstick) -> Judged:

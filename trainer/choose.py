@@ -41,7 +41,8 @@ def choose(directory: Path, step: int) -> None:
             concept.write_settings(staged, config)
             finish.verify(staged, answer, prompt, device, lora=lora, load_base=load_base)
             if report := choice.read(choice.newest(directory)):
-                choice.hand_over(directory, staged, report.choosing(step))
+                choice.copy(choice.newest(directory), staged)
+                concept.replace_text(staged / choice.FILE, report.choosing(step).text())
             concept.publish(staged, directory)
         finally:
             concept.remove(directory / concept.STAGING)

@@ -14,15 +14,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+from trainer import choice
 from trainer.config import TrainingConfig
 from trainer.errors import ConceptError
 
 SETTINGS_FILE = "dreambooth.json"
 RUN_FILE = "training.json"  # as SETTINGS_FILE, of a training that has not replaced what is there
-REPORT_FILE = "evaluation.json"
-REPORT_IMAGES = "evaluation"  # the folder of what was judged
-# both, as in a concept's folder, of a training that has not published its weights
-RUN_REPORT = "training-evaluation"
 EVENTS_FILE = "events.jsonl"
 LOCK_FILE = ".lock"
 PIPELINE_FILE = "model_index.json"
@@ -228,7 +225,7 @@ def publish(staged: Path, directory: Path) -> None:
     replaced = directory / REPLACED
     remove(replaced)
     replaced.mkdir()
-    for name in [PIPELINE_FILE, LORA_FILE, *parts(directory), REPORT_FILE, REPORT_IMAGES]:
+    for name in [PIPELINE_FILE, LORA_FILE, *parts(directory), choice.FILE, choice.IMAGES]:
         if (directory / name).exists():
             (directory / name).rename(replaced / name)
     sync_directory(directory)
@@ -241,7 +238,7 @@ def publish(staged: Path, directory: Path) -> None:
             (directory / name).rename(replaced / name)
         (staged / name).replace(directory / name)
     (directory / RUN_FILE).unlink(missing_ok=True)
-    remove(directory / RUN_REPORT)
+    remove(directory / choice.WAITING)
     sync_directory(directory)
     remove(replaced)
     remove(staged)

@@ -96,7 +96,7 @@ def begin(
 
 def make_room(directory: Path, *, resumed: bool) -> None:
     """For the report that waits, beside the concept's own, until there are weights to it: anew, or where it was left."""
-    waiting = directory / concept.RUN_REPORT
+    waiting = directory / choice.WAITING
     if not resumed:
         concept.remove(waiting)
     if (directory / choice.FILE).is_file() and not waiting.is_dir():
@@ -116,7 +116,7 @@ class Exam:
         judge: evaluation.Judge,
         taken: list[Image.Image],
     ) -> None:
-        self.judge, self.directory = judge, Path(config.output_dir) / concept.RUN_REPORT
+        self.judge, self.directory = judge, Path(config.output_dir) / choice.WAITING
         self.subject, kind = config.concepts[0].instance_prompt, config.concepts[0].class_prompt
         self.shown = tuple(prompting.shown(self.subject, PLACES))
         asked, of_base = map(list, zip(*prompting.asked(config.concepts[0], PLACES), strict=True))

@@ -397,7 +397,8 @@ class Run:
             self.phase("verify")
             finish.verify(staged, self.base_answer, self.prompt, self.device, lora=lora, load_base=load_base)
             if report is not None:
-                choice.hand_over(self.directory, staged, report)
+                choice.copy(choice.newest(self.directory), staged)
+                concept.replace_text(staged / choice.FILE, report.text())
             concept.publish(staged, self.directory)
         except finish.NothingLearntError:
             if not stopped:
