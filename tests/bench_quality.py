@@ -219,7 +219,7 @@ def run(method: str, settings: dict[str, Any], folder: Path, options: argparse.N
         }
     if method == OURS:
         config = folder.resolve() / "settings.json"
-        config.write_text(json.dumps({"config": settings | {"output_dir": str(folder)}}, default=str))
+        config.write_text(json.dumps({"config": settings}, default=str))
         flags = [f"--config={config}"]
     else:
         said = {name: value for name, value in settings.items() if value is not None and value is not False}

@@ -49,3 +49,14 @@ def test_a_checkpoint_that_is_not_whole_is_not_chosen(train: Train, judge: Path)
     ):
         choose(trained.directory, 2)
     assert_same(trained.weights(), before)
+
+
+def test_a_checkpoint_of_an_earlier_training_is_not_taken_for_the_newest_s(train: Train, judge: Path) -> None:
+    train(evaluation_encoder=str(judge), **JUDGED)
+    trained = train(evaluation_encoder=str(judge), **JUDGED | {"checkpointing_steps": 2, "seed": 3})
+    before = trained.weights()
+    with pytest.raises(CheckpointError, match="checkpoint-3 belongs to another run: seed was 0, is 3"):
+        choose(trained.directory, 3)
+    assert_same(trained.weights(), before)
+    choose(trained.directory, 2)
+    assert_published(trained.directory, "checkpoint-2")

@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 from examples import keep
 from trainer import choice, concept, generation, models
+from trainer.errors import ConceptError
 from trainer.ui import catalogue
 
 ROOT = Path(__file__).parent.parent
@@ -88,3 +89,21 @@ def test_a_concept_is_kept_at_half_precision_with_its_report(
     prompt = concept.read_settings(kept)["config"]["instance_prompt"]
     ours, theirs = (models.probe(generation.load_concept(folder), prompt) for folder in (kept, directory))
     assert float((ours - theirs).abs().mean()) < 0.02
+
+
+def test_what_cannot_be_kept_leaves_what_is_there(
+    full: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(keep, "HERE", tmp_path)
+    keep.main(["--concept", str(full), "--example", "mine"])
+    kept = tmp_path / "mine" / "concept"
+    before = {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()}
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / concept.SETTINGS_FILE).write_bytes((full / concept.SETTINGS_FILE).read_bytes())
+    for source, words in ((tmp_path / "begun", "is not finished"), (kept, "is the example's own concept")):
+        with pytest.raises(SystemExit):
+            keep.main(["--concept", str(source), "--example", "mine"])
+        assert words in capsys.readouterr().err
+    with pytest.raises(ConceptError, match="is no concept folder"):
+        keep.main(["--concept", str(tmp_path / "nowhere"), "--example", "mine"])
+    assert {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()} == before

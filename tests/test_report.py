@@ -63,3 +63,8 @@ def test_a_row_a_step_with_its_pictures(tmp_path: Path) -> None:
     html = report.report_html(tmp_path)
     assert html.count("<button") == 1 and 'data-do="choose" data-which="300"' in html
     assert f'data-of="{tmp_path.name}"' in html
+    # of a report that waits for its weights the best can be chosen too: it is not the concept yet
+    (tmp_path / choice.WAITING).mkdir()
+    choice.copy(tmp_path, tmp_path / choice.WAITING)
+    html = report.report_html(tmp_path)
+    assert html.count("<button") == 2 and html.count("<img ") == 3

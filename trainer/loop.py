@@ -417,9 +417,9 @@ class Run:
         report = self.exam.report if self.exam else None
         if report is None or report.kept == self.step:
             return report
-        path = self.directory / f"checkpoint-{report.kept}"
         if stopped:
             return report.choosing(self.step)
+        path = self.directory / f"checkpoint-{report.kept}"
         if reason := checkpoint.fault(path):
             self.log(f"{path.name} was judged best, but {reason}: the last step is kept")
             return report.choosing(self.step)

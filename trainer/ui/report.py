@@ -83,6 +83,7 @@ def table(report: Report, folder: Path) -> str:
 
 def _row(judged: Judged, report: Report, folder: Path, there: set[int]) -> str:
     by, kept, home = report.yardstick, judged.step == report.kept, choice.newest(folder)
+    is_concept = kept and home == folder  # of a report that waits nothing is the concept yet
     said = [f"{judged.learnt(by):.0%} like the photos", f"{judged.obeyed(by):.0%} as prompted"]
     if judged.copied:
         numbers = sorted({photo + 1 for photo in judged.copied})
@@ -91,9 +92,7 @@ def _row(judged: Judged, report: Report, folder: Path, there: set[int]) -> str:
         said.append("class drifted")
     facts = "".join(f"<small>{escape(each)}</small>" for each in said)
     mark = "<strong>kept</strong>" if kept else ""
-    if judged.step in there and (
-        home != folder or not kept
-    ):  # what waits is not the concept yet, the best neither
+    if judged.step in there and not is_concept:
         facts += f'<button type="button" data-do="choose" data-which="{judged.step}">Use this one</button>'
     images = home / choice.IMAGES
     cells = "".join(
