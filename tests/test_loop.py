@@ -102,6 +102,13 @@ def test_full_training_leaves_a_pipeline_that_plain_diffusers_loads(train: Train
     assert pipeline("sks dog", num_inference_steps=2, height=16, width=16).images[0].size == (16, 16)
 
 
+@pytest.mark.parametrize(("prompt", "said"), [("sks dog", 1), ("a photo of sks dog", 0)])
+def test_where_no_prompt_can_be_told_otherwise_that_is_said(train: Train, prompt: str, said: int) -> None:
+    trained = train(vary_wording=True, instance_prompt=prompt, max_train_steps=1)
+    found = [each for each in trained.told("log") if "vary_wording changes nothing" in each["message"]]
+    assert len(found) == said
+
+
 def test_events_tell_the_run(train: Train) -> None:
     trained = train(checkpointing_steps=2, lr_scheduler="linear", lr_warmup_steps=0)
     phases = [event["phase"] for event in trained.told("phase")]

@@ -66,6 +66,30 @@ def test_one_forward_is_two(
     assert together == approx(apart[0] + 0.5 * apart[1], rel=1e-5)
 
 
+def test_half_of_the_time_a_prompt_is_told_without_its_medium(
+    sd1: Path, photos: Path, class_photos: Path
+) -> None:
+    """By the parity of the timestep, in instance and class alike; each wording's embedding is the one the UNet is fed."""
+    own, pipeline = objective(sd1, photos, class_photos, vary_wording=True)
+    texts = ["a photo of sks dog", "sks dog", "a photo of a dog", "a dog"]
+    assert set(own.prompts.texts) == set(texts)
+    embedded = models.encode_prompts(pipeline.text_encoder, models.tokenize(pipeline.tokenizer, texts))
+    fed: list[torch.Tensor] = []
+
+    def watched(sample: torch.Tensor, timestep: torch.Tensor, states: torch.Tensor, **options: Any) -> Any:
+        fed.append(states)
+        return pipeline.unet(sample, timestep, states, **options)
+
+    seen = set()
+    for _ in range(8):
+        batch = own.batches.next()
+        own.loss(batch, watched, None, torch.float32)
+        wanted = [2 * prior + int(t) % 2 for prior, t in zip((0, 0, 1, 1), batch.timesteps, strict=True)]
+        assert torch.allclose(fed.pop(), embedded[wanted])
+        seen |= set(wanted)
+    assert seen == {0, 1, 2, 3}
+
+
 def test_trained_text_encoder_gets_gradients_frozen_one_is_not_needed(
     sd1: Path, photos: Path, class_photos: Path
 ) -> None:

@@ -109,13 +109,15 @@ def draw(generator: Generator, shape: tuple[int, ...], train_timesteps: int, *, 
 class Batch:
     """One forward of one process: latents and noise (N, C, h, w), timesteps (N,), which example is whose (N,).
 
-    Instance examples come first, then as many class examples with prior preservation. `examples` are indices.
+    Instance examples come first, then as many class examples with prior preservation. `examples` are indices; `wordings`
+    choose among the ways to say what each shows: the timesteps, which are random already, known without asking the device.
     """
 
     latents: Tensor
     noise: Tensor
     timesteps: Tensor
     examples: list[int]
+    wordings: list[int]
     is_prior: Tensor
 
 
@@ -153,7 +155,9 @@ class Batches:
         part = drawn.part(self.start, self.stop, self.device)
         assert part.posterior.shape == mean.shape == std.shape
         latents = mean + std * part.posterior
-        return Batch(latents, part.noise, part.timesteps, [example for example, _ in own], self.is_prior)
+        wordings = drawn.timesteps[:, self.start : self.stop].flatten().tolist()
+        examples = [example for example, _ in own]
+        return Batch(latents, part.noise, part.timesteps, examples, wordings, self.is_prior)
 
     def state_dict(self) -> dict[str, Any]:
         """The generator and the epochs."""

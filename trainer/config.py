@@ -186,6 +186,11 @@ class TrainingConfig(Settings):
     snr_gamma: float | None = field(
         None, "training", "min-SNR weighting of the loss; 5.0 is usual", gt=0, le=1000
     )
+    vary_wording: bool = field(
+        False,
+        "training",
+        "tell half of the time without its medium what each picture shows: 'a sks dog' for 'a photo of a sks dog'",
+    )
     offset_noise: bool = field(
         False, "training", "add to the noise a shift per channel, for very dark and bright pictures"
     )

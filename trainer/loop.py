@@ -223,6 +223,8 @@ class Run:
         for text, end in self.objective.unread.items():
             if end:
                 self.log(f"the text encoder does not read the end of {text!r}: {end!r}")
+        if config.vary_wording and not self.objective.varied:
+            self.log("vary_wording changes nothing here: no prompt begins as 'a photo of' does")
         self.total: int = config.max_train_steps or self.objective.epoch_steps() * config.num_train_epochs
         self.exam = None
         if self.main:

@@ -7,7 +7,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from torch import Tensor
 
-from trainer import batches, dataset, loss, models, sampling
+from trainer import batches, dataset, loss, models, prompting, sampling
 from trainer.config import TrainingConfig
 from trainer.preparation import Examples
 
@@ -56,9 +56,14 @@ class Objective:
             device=self.device,
             draw=draw,
         )
-        texts = [example.prompt for example in examples.all]
+        said = [
+            prompting.wordings(example.prompt) if config.vary_wording else [example.prompt]
+            for example in examples.all
+        ]
+        self.varied = any(len(wordings) > 1 for wordings in said)
+        texts = [text for wordings in said for text in wordings]
         self.prompts = dataset.Prompts(texts, pipeline.tokenizer, pad_tokens=config.pad_tokens)
-        self.prompt_rows = [self.prompts.texts.index(text) for text in texts]
+        self.prompt_rows = [[self.prompts.texts.index(text) for text in wordings] for wordings in said]
         self.unread = {text: sampling.truncated_part(pipeline.tokenizer, text) for text in self.prompts.texts}
         if not config.train_text_encoder:
             self.prompts.cache(pipeline.text_encoder)
@@ -74,7 +79,10 @@ class Objective:
         """
         alphas_cumprod, timesteps, gamma = self.alphas_cumprod, batch.timesteps, self.config.snr_gamma
         noisy = loss.noisy_latents(batch.latents, batch.noise, alphas_cumprod, timesteps)
-        rows = [self.prompt_rows[example] for example in batch.examples]
+        rows = [
+            self.prompt_rows[example][wording % len(self.prompt_rows[example])]
+            for example, wording in zip(batch.examples, batch.wordings, strict=True)
+        ]
         embeddings = self.prompts.embeddings(rows, text_encoder, self.device)
         prediction = unet(noisy.to(dtype), timesteps, embeddings.to(dtype), return_dict=False)[0]
         target = loss.target(self.prediction_type, batch.latents, batch.noise, alphas_cumprod, timesteps)
