@@ -21,6 +21,14 @@ def test_a_balance_is_the_harmonic_mean_of_two_shares() -> None:
     assert judged(1, 0.6, 0.1).balance(YARD) == pytest.approx(2 * 1 * 0.25 / 1.25)
 
 
+def test_a_sample_that_repeats_a_photo_is_worth_nothing() -> None:
+    free = judged(1, 0.5, 0.36)
+    assert replace(free, copied=(2,), samples=5).balance(YARD) == pytest.approx(0.8 * free.balance(YARD))
+    assert replace(free, copied=(2,) * 5, samples=5).balance(YARD) == 0
+    closer = replace(judged(2, 0.55, 0.36), copied=(0,), samples=5)  # a little more alike, by a copy
+    assert choice.best([free, closer], YARD).step == 1
+
+
 @pytest.mark.parametrize(("subject", "prompt"), [(0.1, 0.4), (0.2, 0.4), (0.9, -0.1), (0.9, 0.0)])
 def test_what_has_nothing_of_one_is_worth_nothing(subject: float, prompt: float) -> None:
     assert judged(1, subject, prompt).balance(YARD) == 0
@@ -84,8 +92,8 @@ def test_drift_alone_puts_the_best_behind() -> None:
 def test_the_verdict_says_what_was_kept_and_why() -> None:
     steps = [judged(100, 0.5, 0.36), judged(200, 0.6, 0.1, 0.6, 2), judged(300, 0.6, 0.1, 0.6, 0, 2, 2)]
     assert choice.verdict(steps, YARD) == (
-        "Step 100 is kept: it is 75% of the way from the base to the photos, and follows prompts 90% as well as the base."
-        " Its class has drifted at step 200 and 300. From step 200 on it repeats photo 3. More steps made it worse."
+        "Step 100 is kept: it is 75% of the way from the base to the photos and follows prompts 90% as well as the base;"
+        " the class has drifted at step 200 and 300; from step 200 on it repeats photo 3; more steps made it worse."
     )
     assert "drifted at every step, at this one the least" in choice.verdict(steps[1:], YARD)
     once = [judged(100, 0.5, 0.36, 0.1, 1), judged(200, 0.5, 0.36)]

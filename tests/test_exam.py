@@ -14,6 +14,7 @@ from trainer import choice, concept, exam, finish
 from trainer.choose import choose
 from trainer.config import TrainingConfig, training_config
 
+PICTURES = 5 + 4  # of the subject, and of the class alone
 JUDGED = {"checkpointing_steps": 1, "max_train_steps": 4, "learning_rate": 1e-2}
 
 
@@ -54,7 +55,7 @@ def test_every_checkpoint_is_judged_and_the_best_becomes_the_concept(
     assert found["kept"] == 2 and [each["step"] for each in found["judged"]] == [1, 2, 3, 4]
     assert len({each["subject"] for each in found["judged"]}) == 4  # other weights, other pictures
     assert trained.events[-1]["kept"] == 2 and trained.events[-1]["verdict"] == found["verdict"]
-    assert len(list((trained.directory / choice.IMAGES).glob("000003-*.png"))) == 8
+    assert len(list((trained.directory / choice.IMAGES).glob("000003-*.png"))) == PICTURES
     # the newest and the best are there, and what was published is the best
     assert sorted(path.name for path in trained.directory.glob("checkpoint-*")) == [
         "checkpoint-2",
@@ -109,7 +110,7 @@ def test_what_was_judged_on_another_machine_is_taken_up(
     assert [each["step"] for each in found["judged"]] == [1, 2, 3, 4]
     assert found["yardstick"] == before["yardstick"]
     assert found["judged"][0] == before["judged"][0]
-    assert len(list((resumed.directory / choice.IMAGES).glob("000001-*.png"))) == 8
+    assert len(list((resumed.directory / choice.IMAGES).glob("000001-*.png"))) == PICTURES
 
 
 def test_other_photos_figures_are_not_taken_up_and_that_is_said(train: Train, judge: Path) -> None:
@@ -228,15 +229,15 @@ def config(**changes: Any) -> TrainingConfig:
 
 def test_no_more_is_judged_than_its_share_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exam, "SHARE", 0.15)
-    monkeypatch.setattr(exam, "STEPS", 8)
+    monkeypatch.setattr(exam, "STEPS", 7)
     monkeypatch.setattr(exam, "CLASS_STEPS", 4)
-    assert exam.planned(config(), 500) == [100, 200, 300, 400, 500]
+    assert exam.planned(config(), 600) == [100, 200, 300, 400, 500, 600]
     assert exam.planned(config(), 450) == [100, 300, 400, 450]
     assert exam.planned(config(), 60) == []
     for steps in (100, 250, 500, 2000):
         plan = exam.planned(config(checkpointing_steps=20), steps)
-        # four images of eight steps, four of four, each twice for guidance; training takes four forwards for each of two
-        assert (len(plan) + 1) * (4 * 8 + 4 * 4) * 2 <= 0.15 * steps * 4 * 2 or not plan
+        # five images of seven steps, four of four, each twice for guidance; training takes four forwards for each of two
+        assert (len(plan) + 1) * (5 * 7 + 4 * 4) * 2 <= 0.15 * steps * 4 * 2 or not plan
         assert plan == sorted(set(plan)) and (not plan or plan[-1] == steps)
         assert all(step % 20 == 0 or step == steps for step in plan)
     twice = exam.planned(config(checkpointing_steps=20, train_batch_size=2), 500)

@@ -49,6 +49,7 @@ class Judged:
     prompt: float
     drift: float | None
     copied: tuple[int, ...]  # numbers of the photos that samples repeat
+    samples: int = 4  # that were looked at; reports of before say nothing, and are of four
 
     def learnt(self, by: Yardstick) -> float:
         """How far it is from the base's likeness to the photos' own, 0 to 1."""
@@ -60,9 +61,11 @@ class Judged:
         return min(1.0, max(0.0, self.prompt / by.base_prompt)) if by.base_prompt > 0 else 0.0
 
     def balance(self, by: Yardstick) -> float:
-        """The harmonic mean of both: neither can be bought with the other (van Rijsbergen's F, 1979)."""
+        """The harmonic mean of both: neither can be bought with the other (van Rijsbergen's F, 1979). A sample that repeats a
+        photo is worth nothing."""
         learnt, obeyed = self.learnt(by), self.obeyed(by)
-        return 2 * learnt * obeyed / (learnt + obeyed) if learnt + obeyed else 0.0
+        own = 1 - len(self.copied) / self.samples
+        return own * 2 * learnt * obeyed / (learnt + obeyed) if learnt + obeyed else 0.0
 
     def within(self, by: Yardstick) -> bool:
         """Whether its class has moved less than another seed would have moved it."""
@@ -154,24 +157,22 @@ def is_past(judged: Sequence[Judged], by: Yardstick) -> bool:
 
 
 def verdict(judged: Sequence[Judged], by: Yardstick) -> str:
-    """What was kept and why, in plain words."""
+    """What was kept and why, in one sentence."""
     kept = best(judged, by)
-    said = [
-        f"Step {kept.step} is kept: it is {kept.learnt(by):.0%} of the way from the base to the photos, and follows"
-        f" prompts {kept.obeyed(by):.0%} as well as the base."
-    ]
+    said = (
+        f"Step {kept.step} is kept: it is {kept.learnt(by):.0%} of the way from the base to the photos and follows"
+        f" prompts {kept.obeyed(by):.0%} as well as the base"
+    )
     if not any(each.within(by) for each in judged):
-        said.append(
-            "Its class has drifted at every step, at this one the least: use prior preservation, or fewer steps."
-        )
+        said += "; its class has drifted at every step, at this one the least: use prior preservation, or fewer steps"
     elif drifted := [each.step for each in judged if not each.within(by)]:
-        said.append(f"Its class has drifted at step {_listed(drifted)}.")
+        said += f"; the class has drifted at step {_listed(drifted)}"
     if repeats := _repeats(judged):
         step, photo = repeats
-        said.append(f"From step {step} on it repeats photo {photo + 1}.")
+        said += f"; from step {step} on it repeats photo {photo + 1}"
     if is_past(judged, by):
-        said.append("More steps made it worse.")
-    return " ".join(said)
+        said += "; more steps made it worse"
+    return f"{said}."
 
 
 def _repeats(judged: Sequence[Judged]) -> tuple[int, int] | None:

@@ -13,14 +13,16 @@ from trainer.config import TrainingConfig
 from trainer.errors import ModelError
 from trainer.previews import Painter
 
-# Of the paper's prompts for objects (section 4.1): places far from each other, and from where people take photos.
+# Of the paper's prompts for objects (section 4.1): places far from each other, and from where people take photos; and none,
+# where a concept that repeats its photos is found out.
 PLACES = (
     "in the snow",
     "in the jungle",
+    "",
     "floating on top of water",
     "with the Eiffel Tower in the background",
 )
-STEPS = 8  # denoising steps: enough to tell one checkpoint from another, not to be shown
+STEPS = 7  # denoising steps: enough to tell one checkpoint from another, not to be shown
 # Images of the class alone, by which drift is told, and their steps: how far a class has moved differs more from seed to seed
 # (0.1 to 0.7 on one concept) than from 4 steps to 8 of the same seed.
 CLASS_SEEDS = 4
@@ -199,4 +201,5 @@ class Exam:
             prompt=evaluation.prompt_fidelity(places, self.texts),
             drift=drift,
             copied=tuple(repeated),
+            samples=len(images),
         )
