@@ -219,9 +219,10 @@ def closer(
         return picture, render.scene, paint
     height, width = tint.shape
     left, top, right, bottom = extent(tint)
-    side = min(1.25 * max(right - left, bottom - top), height, width)
-    x = min(max((left + right - side) / 2, 0), width - side)
-    y = min(max((top + bottom - side) / 2, 0), height - side)
+    side = min(rng.uniform(1.05, 1.6) * max(right - left, bottom - top), height, width)
+    aside, up = (rng.uniform(-0.12, 0.12) * side for _ in range(2))
+    x = min(max((left + right - side) / 2 + aside, 0), width - side)
+    y = min(max((top + bottom - side) / 2 + up, 0), height - side)
     cut = np.dstack([resized(each, (x, y, x + side, y + side)) for each in (picture[..., :3], tint)])
     scene = dataclasses.replace(render.scene, second="", relation="")
     alone = dataclasses.replace(paint, second_colour="")

@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 import torch
 import unet_start
+from binding import outside, watch, words_of
 from checkpoint import load_state, save_state, set_learning_rate
 from diffusers import AutoencoderKL, DDIMScheduler, DPMSolverMultistepScheduler, UNet2DConditionModel
 from muon import Muon
-from pictures import Render, crop, to_tensor
+from pictures import Render, crop, exchanged, to_tensor
 from replicas import Replicas, workers
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPTextModel, CLIPTokenizer
-from vocabulary import Paint, Scene, caption, draw_paint
+from vocabulary import Caption, Paint, Scene, caption
 
 SIZE = 128
 UNCONDITIONAL = 0.1  # captions dropped, for classifier-free guidance (Ho and Salimans 2022)
@@ -27,6 +28,7 @@ EMA = 0.998
 FURRY = {"teddy bear": 4, "stuffed animal": 2, "cat": 2, "dog": 2}
 TWO = 2  # and so are two things in one picture, of which there are many more kinds than renders
 THING = 3.0  # how much more an error in the thing counts than one in its place, which is most of the picture
+BINDING = 0.03  # what looking at a thing's words elsewhere costs, beside a denoising loss of about 0.1
 
 
 def build(latent_channels: int, sample_size: int, text_width: int) -> UNet2DConditionModel:
@@ -74,12 +76,12 @@ def build_scheduler() -> DPMSolverMultistepScheduler:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A picture as the UNet sees it: posterior mean and standard deviation (C, h, w), and how much of each place is a
-    thing (1, h, w), half precision."""
+    """A picture as the UNet sees it: posterior mean and standard deviation (C, h, w), and how much of each place is the
+    thing and how much the second one (2, h, w), half precision."""
 
     mean: Tensor
     std: Tensor
-    thing: Tensor
+    things: Tensor
     scene: Scene
     paint: Paint
 
@@ -88,14 +90,17 @@ class Encoded:
 def encode(
     vae: AutoencoderKL, renders: Sequence[Render], *, variants: int, seed: int, device: str = "cpu"
 ) -> list[Encoded]:
-    """Each render in `variants` paints, crops and mirrorings, encoded once; two things side by side stay in their order."""
+    """Each render in `variants` paints, crops and mirrorings, encoded once; of two things side by side the first is on the left,
+    whichever of them is called the first."""
     encoded = []
     for variant in range(variants):
         for start in range(0, len(renders), 32):
             rng = random.Random(f"{seed} {variant} {start}")
-            some = renders[start : start + 32]
-            paints = [draw_paint(r.scene, rng) for r in some]
-            both = [np.dstack([r.painted(p, rng), r.things]) for r, p in zip(some, paints, strict=True)]
+            some = [exchanged(r) if rng.random() < 0.5 else r for r in renders[start : start + 32]]
+            paints = [r.draw_paint(rng) for r in some]
+            both = [
+                np.dstack([r.painted(p, rng), r.tint, r.second]) for r, p in zip(some, paints, strict=True)
+            ]
             both = to_tensor(
                 [
                     crop(picture, SIZE, rng, mirror=r.scene.relation != "beside")
@@ -104,9 +109,9 @@ def encode(
             )
             posterior = vae.encode(both[:, :3].to(device)).latent_dist
             mean, std = posterior.mean.half().cpu(), posterior.std.half().cpu()
-            thing = F.adaptive_max_pool2d((both[:, 3:] + 1) / 2, mean.shape[-1]).half()
+            things = F.adaptive_max_pool2d((both[:, 3:] + 1) / 2, mean.shape[-1]).half()
             encoded += [
-                Encoded(mean[i].clone(), std[i].clone(), thing[i].clone(), r.scene, p)
+                Encoded(mean[i].clone(), std[i].clone(), things[i].clone(), r.scene, p)
                 for i, (r, p) in enumerate(zip(some, paints, strict=True))
             ]
     return encoded
@@ -118,13 +123,15 @@ def draw(
     scaling_factor: float,
     rng: random.Random,
     generator: torch.Generator,
-) -> tuple[Tensor, Tensor, list[str]]:
-    """Scaled latents (count, C, h, w), drawn from their posteriors, where the thing is, and captions, some dropped."""
+) -> tuple[Tensor, Tensor, list[Caption]]:
+    """Scaled latents (count, C, h, w), drawn from their posteriors, where both things are, and captions, some dropped."""
     some = [encoded[rng.randrange(len(encoded))] for _ in range(count)]
     mean, std = torch.stack([e.mean for e in some]).float(), torch.stack([e.std for e in some]).float()
     latents = (mean + std * torch.randn(mean.shape, generator=generator)) * scaling_factor
-    captions = ["" if rng.random() < UNCONDITIONAL else caption(e.scene, e.paint, rng).text for e in some]
-    return latents, torch.stack([e.thing for e in some]).float(), captions
+    captions = [
+        Caption("", {}) if rng.random() < UNCONDITIONAL else caption(e.scene, e.paint, rng) for e in some
+    ]
+    return latents, torch.stack([e.things for e in some]).float(), captions
 
 
 @torch.no_grad()
@@ -142,7 +149,7 @@ def train(
     checkpoint: Path,
     *,
     steps: int,
-    count: int = 32,
+    count: int = 64,
     learning_rate: float = 1.5e-3,
     start: UNet2DConditionModel | None = None,
     seed: int = 0,
@@ -175,24 +182,32 @@ def train(
     weights = (1 + 1 / snr).sqrt()
     replicas = Replicas(unet, workers(count, device))
     parts = len(replicas.models)
+    attentions = {id(model): watch(model) for model in replicas.models}
 
-    def loss(model: UNet2DConditionModel, share: tuple[Tensor, Tensor, Tensor, Tensor, list[str]]) -> Tensor:
-        noisy, timesteps, noise, thing, captions = share
+    def loss(
+        model: UNet2DConditionModel, share: tuple[Tensor, Tensor, Tensor, Tensor, list[Caption]]
+    ) -> Tensor:
+        noisy, timesteps, noise, things, captions = share
         with torch.autocast(device, torch.bfloat16):  # a quarter less time, on CPUs that have it too
-            predicted = model(noisy, timesteps, embed(tokenizer, text_encoder, captions)).sample.float()
+            states = embed(tokenizer, text_encoder, [c.text for c in captions])
+            predicted = model(noisy, timesteps, states).sample.float()
+        thing = things.amax(1, keepdim=True)
         losses = ((predicted - noise).square() * (THING * thing + 1 - thing)).mean(dim=(1, 2, 3))
-        return (losses * weights.to(device)[timesteps]).mean()
+        words = words_of(tokenizer, captions).to(device)
+        return (losses * weights.to(device)[timesteps]).mean() + BINDING * outside(
+            attentions[id(model)], words, things
+        )
 
     total = 0.0
     for step in range(load_state(checkpoint, unet, optimizer, ema), steps):
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        latents, thing, captions = draw(
+        latents, things, captions = draw(
             encoded, count, vae.config.scaling_factor, random.Random(step), generator
         )
         noise = torch.randn(latents.shape, generator=generator)
         timesteps = torch.multinomial(often, count, replacement=True, generator=generator)
         noisy = noiser.add_noise(latents, noise, timesteps)
-        batch = [t.to(device).chunk(parts) for t in (noisy, timesteps, noise, thing)]
+        batch = [t.to(device).chunk(parts) for t in (noisy, timesteps, noise, things)]
         texts = [captions[i * count // parts : (i + 1) * count // parts] for i in range(parts)]
         set_learning_rate(optimizer, learning_rate, step, steps, warmup=100, floor=0.02)
         total += replicas.backward(loss, list(zip(*batch, texts, strict=True)))
@@ -206,4 +221,5 @@ def train(
             total = 0.0
         if (step + 1) % 200 == 0 or step + 1 == steps:
             save_state(checkpoint, unet, optimizer, step + 1, ema)
+    ema.set_default_attn_processor()
     return ema

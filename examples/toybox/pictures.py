@@ -3,7 +3,7 @@
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from looks import DRAW
 from PIL import Image, ImageFilter
 from torch import Tensor
-from vocabulary import COLOURS, Paint, Scene
+from vocabulary import COLOURS, Paint, Scene, draw_paint
 
 TINT_ALBEDO = 0.8  # blend.TINT_ALBEDO: the grey under which tinted parts were rendered
 FRAMED = 136  # pixels a side, with a little room to move a crop of 128 in
@@ -80,12 +80,13 @@ def pattern_over(where: np.ndarray, pattern: str, rng: random.Random) -> np.ndar
 @dataclass(frozen=True)
 class Render:
     """One rendered scene, (H, W) each: `rgb` with grey tinted parts, `tint` and `second`, the shares of the thing's and of the
-    second thing's tinted parts, `where` on the thing (blend.picture's pass), all uint8; and what it shows."""
+    second thing's tinted parts, `where` on the thing (blend.picture's pass, None if no pattern can be laid on it), all uint8;
+    and what it shows."""
 
     rgb: np.ndarray
     tint: np.ndarray
     second: np.ndarray
-    where: np.ndarray
+    where: np.ndarray | None
     scene: Scene
 
     @property
@@ -93,10 +94,16 @@ class Render:
         """The shares of both things' tinted parts."""
         return np.maximum(self.tint, self.second)
 
+    def draw_paint(self, rng: random.Random) -> Paint:
+        """A paint that it can be given."""
+        paint = draw_paint(self.scene, rng)
+        return paint if self.where is not None else replace(paint, pattern="", other="")
+
     def painted(self, paint: Paint, rng: random.Random) -> np.ndarray:
         """The picture in that paint, never twice quite the same."""
         colour = shade_of(paint.colour, rng)
         if paint.pattern:
+            assert self.where is not None
             share = np.maximum(self.tint, 1)[..., None] / np.float32(255)
             where = np.clip(self.where / np.float32(255) / share, 0, 1) * 2 - 1
             where[self.tint < 100] = 0
@@ -132,6 +139,18 @@ def in_order(render: Render) -> Render:
         return render
     passes = (render.rgb, render.tint, render.second, render.where)
     return Render(*(np.ascontiguousarray(each[:, ::-1]) for each in passes), render.scene)
+
+
+def exchanged(render: Render) -> Render:
+    """The same two things, side by side, with the second called the first and in the mirror, so that it is on the left: what
+    is said of one can be said of the other where neither has a finish. Any other render as it is."""
+    scene = render.scene
+    if scene.relation != "beside" or scene.finish:
+        return render
+    rgb, tint, second = (
+        np.ascontiguousarray(each[:, ::-1]) for each in (render.rgb, render.tint, render.second)
+    )
+    return Render(rgb, second, tint, None, replace(scene, kind=scene.second, second=scene.kind))
 
 
 def middle(tint: np.ndarray) -> float:

@@ -24,7 +24,7 @@ BY_NATURE_FURRY = {"teddy bear", "stuffed animal", "cat", "dog", "rabbit"}
 # relation -> where the thing stands aside and back, how large it is, and how large the second one, which stands opposite
 SPOTS = {
     "": (0.0, 0.0, 1.0, 0.0),
-    "beside": (0.5, 0.0, 1.0, 0.9),
+    "beside": (0.55, 0.0, 1.0, 0.9),
     "in front of": (0.28, -0.45, 0.85, 1.25),
     "behind": (0.28, 0.5, 1.25, 0.8),
 }
@@ -71,12 +71,12 @@ def compose(scene: Scene, rng: random.Random, colour: str = "") -> None:
     turn = turn_of(scene.kind, rng)
     blend.settle(thing, size=size, turn=turn, at=(side, depth, 0))
     blend.frame((side, depth, 0), turn)
-    low, high = blend.bounds(thing)
     second: list = []
     if scene.second:
         second = builders[scene.second](rng, blend.Look(second=True))
         spot = (-side * rng.uniform(1.0, 1.15), -depth + rng.uniform(-0.1, 0.15), 0)
         blend.settle(second, size=second_size, turn=turn_of(scene.second, rng), at=spot)
+    low, high = blend.bounds(thing + second)
     for part in thing + second:
         part.location.z -= sink * (high.z - low.z)
     if scene.place == "mirror":
@@ -84,7 +84,7 @@ def compose(scene: Scene, rng: random.Random, colour: str = "") -> None:
     if scene.look == "clay model":
         blend.in_clay()
     azimuths, heights = (places.VIEWS | places_more.VIEWS).get(scene.place, ((-22, 22), (6, 30)))
-    distance = rng.uniform(1.75, 2.6) * (1.35 if scene.second else 1.0)
+    distance = rng.uniform(1.75, 2.6) * (1.5 if scene.second else 1.0)
     target = (rng.uniform(-0.1, 0.1), 0, (high.z - low.z) * rng.uniform(0.42, 0.62))
     blend.camera(
         target,

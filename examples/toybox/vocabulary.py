@@ -221,10 +221,12 @@ def _noun_phrase(kind: str, words: Sequence[str], nonsense_share: float, rng: ra
 
 @dataclass(frozen=True)
 class Caption:
-    """A caption and what it says: it is true of every picture whose scene and paint have these values."""
+    """A caption and what it says: it is true of every picture whose scene and paint have these values. `things` are the
+    noun phrases of the thing and of the second one, as they stand in the text."""
 
     text: str
     says: dict[str, str]
+    things: tuple[str, ...] = ()
 
 
 def caption(
@@ -249,11 +251,13 @@ def caption(
     if "other" in says and paint.pattern == "two-coloured" and rng.random() < 0.7:
         pattern = ""  # "red and white" says it
     thing = _noun_phrase(scene.kind, (scene.finish, colours, pattern), nonsense_share, rng)
+    things = (thing,)
     if scene.second:
         said = paint.second_colour if rng.random() < say_colour else ""
         if said:
             says["second_colour"] = said
         second = _noun_phrase(scene.second, (said,), nonsense_share, rng)
+        things = (thing, second)
         thing += f" {rng.choice(RELATIONS[scene.relation])} {second}"
     parts = [f"{rng.choice(LOOKS[paint.look])} {thing}".strip()]
     if rng.random() < say_place:
@@ -262,7 +266,7 @@ def caption(
     if said_light := rng.choice(LIGHTS[scene.light]):
         says["light"] = scene.light
         parts.append(said_light)
-    return Caption(" ".join(parts), says)
+    return Caption(" ".join(parts), says, things)
 
 
 def with_article(words: str, kind: str) -> str:
