@@ -1,5 +1,6 @@
 """The paper's figures, against values worked out by hand."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from PIL import Image
 
 from trainer import evaluation, generation
-from trainer.config import GenerationConfig
+from trainer.config import Concept, GenerationConfig
 from trainer.errors import ModelError, PhotoError
 
 EAST, NORTH, WEST = torch.eye(3)[0], torch.eye(3)[1], -torch.eye(3)[0]
@@ -57,6 +58,15 @@ def test_a_sample_repeats_a_photo_when_it_is_nearer_to_it_than_any_two_photos_ar
     assert evaluation.copied(torch.stack([EAST, near, less, -NORTH]), photos) == [0, 2, None, None]
 
 
+@pytest.mark.parametrize(
+    ("kind", "neighbour"), [("a photo of a teddy bear", "dog"), ("a photo of a dog", "cat"), (None, "cat")]
+)
+def test_a_neighbour_is_of_another_class(kind: str | None, neighbour: str) -> None:
+    of = "dog" if neighbour == "cat" else "toy"
+    subject = Concept(instance_data_dir=".", instance_prompt=f"a photo of a sks {of}", class_prompt=kind)
+    assert evaluation.neighbour_of(subject) == f"a photo of a {neighbour}"
+
+
 def picture(colour: str) -> Image.Image:
     return Image.new("RGB", (16, 16), colour)
 
@@ -78,6 +88,8 @@ def test_a_concept_s_figures_are_of_its_samples(judge: Path, subject_encoder: Pa
         concept=[picture("red"), picture("green")],
         base_class=[picture("blue"), picture("black")],
         concept_class=[picture("blue"), picture("white")],
+        base_neighbour=[picture("green"), picture("white")],
+        concept_neighbour=[picture("black"), picture("white")],
     )
     found = evaluation.evaluate(painted, photos, texts, by_clip)
     of_photos, of_texts = clip.embed_images(photos), clip.embed_texts(texts)
@@ -94,6 +106,9 @@ def test_a_concept_s_figures_are_of_its_samples(judge: Path, subject_encoder: Pa
         float(seen["red"] @ of_texts[0] + seen["green"] @ of_texts[1]) / 2, abs=1e-5
     )
     assert found.drift == pytest.approx(float(1 - (1 + seen["white"] @ seen["black"]) / 2), abs=1e-5)
+    assert found.neighbour_drift == pytest.approx(
+        float(1 - (1 + seen["green"] @ seen["black"]) / 2), abs=1e-5
+    )
     assert found.diversity == pytest.approx(float(1 - seen["blue"] @ seen["white"]), abs=1e-5)
     assert found.preservation == pytest.approx(
         float((torch.stack([seen["blue"], seen["white"]]) @ of_photos.T).mean()), abs=1e-5
@@ -110,7 +125,7 @@ def test_a_concept_s_figures_are_of_its_samples(judge: Path, subject_encoder: Pa
     assert both.preservation == pytest.approx(float((told[[3, 4]] @ told[:2].T).mean()), abs=1e-5)
     assert both.drift == pytest.approx(float(1 - (1 + told[4] @ told[5]) / 2), abs=1e-5)
     without = evaluation.evaluate(
-        evaluation.Painted(painted.base, painted.concept, [], []), photos, texts, by_clip
+        dataclasses.replace(painted, base_class=[], concept_class=[]), photos, texts, by_clip
     )
     assert (without.drift, without.preservation, without.diversity) == (None, None, None)
     with pytest.raises(PhotoError, match="at least two"):
@@ -122,11 +137,12 @@ def test_base_and_concept_are_asked_the_same_at_the_same_seeds(full: Path) -> No
     painted = evaluation.paint(
         full, ["in the snow", "on the beach"], num_samples=2, on_step=lambda *d: told.append(d)
     )
-    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)] and painted.base_class == []
+    assert told == [(done, 6) for done in range(1, 7)] and painted.base_class == []
+    assert len(painted.base_neighbour) == len(painted.concept_neighbour) == 2
     base, ours = generation.load_base(full), generation.load_concept(full)
-    # its class was not told, so the base is asked the same; the third image is the second place's first
+    # its class was not told, so the base is asked the same, the second place without the medium; the third image is the second place's first
     asked = GenerationConfig(
-        concept="x", prompt="a photo of sks dog on the beach", num_samples=1, seed=2, guidance_scale=7.5
+        concept="x", prompt="sks dog on the beach", num_samples=1, seed=2, guidance_scale=7.5
     )
     for pipeline, images in ((base, painted.base), (ours, painted.concept)):
         assert len(images) == 4

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from transformers import AutoImageProcessor, AutoModel, CLIPModel, CLIPProcessor
 
 from trainer import concept, generation, photos, prompting, sampling
-from trainer.config import GenerationConfig, TrainingConfig, training_config
+from trainer.config import Concept, GenerationConfig, TrainingConfig, training_config
 from trainer.errors import ModelError, PhotoError
 
 OnStep = Callable[[int, int], None]
@@ -44,6 +44,7 @@ PLACES = (
     "on top of a dirt road",
     "on top of a white rug",
 )
+NEIGHBOURS = ("a photo of a dog", "a photo of a cat")  # the first that is not of the subject's own class
 
 
 @dataclass(frozen=True)
@@ -170,12 +171,15 @@ def copied(samples: Tensor, photos: Tensor) -> list[int | None]:
 
 @dataclass(frozen=True)
 class Painted:
-    """Images of the same prompts and seeds by the base and by the concept; the class alone only where it has a prompt."""
+    """Images of the same prompts and seeds by the base and by the concept; the class alone only where it has a prompt; and a
+    neighbour, which nobody taught anything."""
 
     base: list[Image.Image]
     concept: list[Image.Image]
     base_class: list[Image.Image]
     concept_class: list[Image.Image]
+    base_neighbour: list[Image.Image]
+    concept_neighbour: list[Image.Image]
 
 
 @dataclass(frozen=True)
@@ -192,7 +196,8 @@ class Evaluation:
     base_preservation: float | None
     diversity: float | None  # among images of the class
     base_diversity: float | None
-    drift: float | None
+    drift: float | None  # of the class
+    neighbour_drift: float
     copied: tuple[int | None, ...]  # for each sample the photo that it repeats
 
     @property
@@ -212,6 +217,7 @@ class Evaluation:
             ("likeness of the class alone to the photos", self.base_preservation, self.preservation),
             ("variety of the class", self.base_diversity, self.diversity),
             ("drift of the class from the base's", None, self.drift),
+            ("drift of a neighbour (a dog, or a cat)", None, self.neighbour_drift),
         ]
         shown = [f"{'':42} {'base':>7} {'concept':>7}"]
         for name, *values in rows:
@@ -228,6 +234,12 @@ def load_settings(directory: Path) -> TrainingConfig:
     return training_config(**concept.read_settings(directory)["config"])
 
 
+def neighbour_of(subject: Concept) -> str:
+    """A prompt of something else than the subject's class."""
+    own = f"{subject.class_prompt or ''} {subject.instance_prompt}".lower().split()
+    return next(prompt for prompt in NEIGHBOURS if prompt.split()[-1] not in own)
+
+
 def paint(
     directory: Path,
     places: Sequence[str],
@@ -238,7 +250,8 @@ def paint(
     num_inference_steps: int = STEPS,
     on_step: OnStep | None = None,
 ) -> Painted:
-    """`num_samples` images for each place by base and concept, image i of seed + i, and as many of the class alone.
+    """`num_samples` images for each place by base and concept, image i of seed + i, as many of the class alone, and of a neighbour
+    for every fourth place.
 
     `on_step(done, total)` counts prompts. `guidance_scale` is that of the concept's previews where not given. Raises ConceptError, ModelError.
     """
@@ -246,7 +259,8 @@ def paint(
     subject = config.concepts[0]
     kind = subject.class_prompt
     scale = guidance_scale or config.validation_guidance_scale
-    total, done = len(places) * (4 if kind else 2), 0
+    others = [neighbour_of(subject)] * -(-len(places) // 4)
+    total, done = len(places) * (4 if kind else 2) + 2 * len(others), 0
 
     def of(pipeline: Any, prompts: Sequence[str]) -> list[Image.Image]:
         nonlocal done
@@ -270,11 +284,11 @@ def paint(
     alone = [kind] * len(places) if kind else []
     asked, plain = zip(*prompting.asked(subject, places), strict=True)
     of_base = of(base, plain)
-    base_class = of(base, alone)
+    base_class, base_neighbour = of(base, alone), of(base, others)
     del base
     ours = generation.load_concept(directory)
     of_concept = of(ours, asked)
-    return Painted(of_base, of_concept, base_class, of(ours, alone))
+    return Painted(of_base, of_concept, base_class, of(ours, alone), base_neighbour, of(ours, others))
 
 
 def evaluate(
@@ -304,6 +318,9 @@ def evaluate(
         prompt=prompt_fidelity(ours, wanted),
         base_prompt=prompt_fidelity(theirs, wanted),
         copied=tuple(copied(samples, of_photos)),
+        neighbour_drift=language_drift(
+            judge.embed_subjects(painted.concept_neighbour), judge.embed_subjects(painted.base_neighbour)
+        ),
         **by_class,
     )
 
