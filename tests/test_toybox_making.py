@@ -262,18 +262,21 @@ def test_contrastive_loss_by_hand() -> None:
     assert clip.contrastive_loss(logits, true).item() == pytest.approx(0.5 * (by_row + by_column), rel=1e-5)
 
 
-def test_a_word_more_is_a_token_more_and_nothing_else_moves(tmp_path: Path) -> None:
+def test_a_word_more_is_a_token_more_and_nothing_else_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clip, "corpus", lambda rng: ["a striped zebra in the snow"])
     parts = pretrain.taken_up(pretrain.HERE)
     known = len(parts.tokenizer)
     tokenizer = clip.widen_tokenizer(parts.tokenizer)
     texts = ["a photo of a sks teddy bear in the snow", "an orange boat at night qzx"]
     assert all(tokenizer(text).input_ids == parts.tokenizer(text).input_ids for text in texts)
-    assert tokenizer.tokenize("a striped penguin") == ["a</w>", "striped", "penguin"]
+    assert tokenizer.tokenize("a striped zebra") == ["a</w>", "striped", "zebra"]
     grown = clip.widened(parts.judge, parts.tokenizer, tokenizer)
     with torch.no_grad():
         before = clip.embed(parts.judge, parts.tokenizer, texts)
         assert torch.equal(clip.embed(grown, tokenizer, texts), before)
-        assert clip.moved_from(grown, parts.judge, tokenizer, [*texts, "a striped frog"], known) == 0
+        assert clip.moved_from(grown, parts.judge, tokenizer, [*texts, "a striped zebra"], known) == 0
         weight = grown.text_model.embeddings.token_embedding.weight
         weight[tokenizer.convert_tokens_to_ids("snow</w>")] *= -1
         assert clip.moved_from(grown, parts.judge, tokenizer, texts, known) > 0.001

@@ -442,6 +442,9 @@ def train_vision(
     """The vision tower, to `steps`, under the text tower as it is; goes on from `checkpoint` if there is one."""
     torch.manual_seed(seed)
     pupil = Pupil(model.train().to(device))
+    model.set_attn_implementation(
+        "eager"
+    )  # in bf16 on a CPU half of the fused kernel's time, whose backward is slow
     model.text_model.requires_grad_(False)
     model.text_projection.requires_grad_(False)
     trained = [p for p in pupil.parameters() if p.requires_grad]
@@ -451,7 +454,9 @@ def train_vision(
         rng = random.Random(seed * 1_000_003 + step)
         drawn = draw(renders, count, rng)
         drawn = dataclasses.replace(drawn, pixels=drawn.pixels.to(device), thing=drawn.thing.to(device))
-        improve(pupil, optimizer, pupil(drawn, tokenizer, rng), learning_rate, step, steps, "vision")
+        with torch.autocast(device, torch.bfloat16):
+            losses = pupil(drawn, tokenizer, rng)
+        improve(pupil, optimizer, losses, learning_rate, step, steps, "vision")
         if (step + 1) % 100 == 0 or step + 1 == steps:
             save_state(checkpoint, pupil, optimizer, step + 1)
     return model.eval()
