@@ -71,7 +71,7 @@ REASONS = {
     "lr_warmup_steps": "few steps leave no time to warm up",
     "lr_scheduler": "a last look at all photos alike: else the newest one tints everything",
     "train_text_encoder": "it learns to tell the subject's word from its class",
-    "text_encoder_lr": "a tenth of the rest: faster, the photos' places stick to the word",
+    "text_encoder_lr": "a quarter of the rest: faster, the photos' places stick to the word",
     "vary_wording": "people ask for 'a sks bear' as well as for 'a photo of a sks bear'",
     "snr_gamma": "weighs easy and hard noise levels evenly: steadier in few steps (min-SNR)",
     "num_validation_images": "enough to see it come",
