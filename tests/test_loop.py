@@ -104,7 +104,9 @@ def test_full_training_leaves_a_pipeline_that_plain_diffusers_loads(train: Train
 
 @pytest.mark.parametrize(("prompt", "said"), [("sks dog", 1), ("a photo of sks dog", 0)])
 def test_where_no_prompt_can_be_told_otherwise_that_is_said(train: Train, prompt: str, said: int) -> None:
-    trained = train(vary_wording=True, instance_prompt=prompt, max_train_steps=1)
+    trained = train(
+        vary_wording=True, instance_prompt=prompt, max_train_steps=1, with_prior_preservation=False
+    )
     found = [each for each in trained.told("log") if "vary_wording changes nothing" in each["message"]]
     assert len(found) == said
 
