@@ -63,6 +63,8 @@ def test_a_sample_repeats_a_photo_when_it_is_nearer_to_it_than_any_two_photos_ar
 )
 def test_a_neighbour_is_of_another_class(kind: str | None, neighbour: str) -> None:
     of = "dog" if neighbour == "cat" else "toy"
+    both = Concept(instance_data_dir=".", instance_prompt="a photo of a sks cat dog")
+    assert evaluation.neighbour_of(both) == "a photo of a car"
     subject = Concept(instance_data_dir=".", instance_prompt=f"a photo of a sks {of}", class_prompt=kind)
     assert evaluation.neighbour_of(subject) == f"a photo of a {neighbour}"
 

@@ -44,7 +44,11 @@ PLACES = (
     "on top of a dirt road",
     "on top of a white rug",
 )
-NEIGHBOURS = ("a photo of a dog", "a photo of a cat")  # the first that is not of the subject's own class
+NEIGHBOURS = (
+    "a photo of a dog",
+    "a photo of a cat",
+    "a photo of a car",
+)  # the first that the subject's prompts do not name
 
 
 @dataclass(frozen=True)
@@ -217,7 +221,7 @@ class Evaluation:
             ("likeness of the class alone to the photos", self.base_preservation, self.preservation),
             ("variety of the class", self.base_diversity, self.diversity),
             ("drift of the class from the base's", None, self.drift),
-            ("drift of a neighbour (a dog, or a cat)", None, self.neighbour_drift),
+            ("drift of a neighbour (a dog, as a rule)", None, self.neighbour_drift),
         ]
         shown = [f"{'':42} {'base':>7} {'concept':>7}"]
         for name, *values in rows:
@@ -237,7 +241,7 @@ def load_settings(directory: Path) -> TrainingConfig:
 def neighbour_of(subject: Concept) -> str:
     """A prompt of something else than the subject's class."""
     own = f"{subject.class_prompt or ''} {subject.instance_prompt}".lower().split()
-    return next(prompt for prompt in NEIGHBOURS if prompt.split()[-1] not in own)
+    return next((prompt for prompt in NEIGHBOURS if prompt.split()[-1] not in own), NEIGHBOURS[0])
 
 
 def paint(
