@@ -26,7 +26,7 @@ SNR_GAMMA = 5.0
 EMA = 0.998
 # drawn so much oftener than others: fur is learnt slowest, and bears are what people come with
 FURRY = {"teddy bear": 4, "stuffed animal": 2, "cat": 2, "dog": 2}
-TWO = 1  # and two things in one picture; twice as often, and single things are learnt the slower
+TWO = 1  # and two things in one picture; 2 for the first 1,200 steps of the toybox, whose effect was not measured
 THING = 3.0  # how much more an error in the thing counts than one in its place, which is most of the picture
 BINDING = 0.03  # what looking at a thing's words elsewhere costs, beside a denoising loss of about 0.1
 
