@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import vision_start
+from binding import words_of
 from checkpoint import load_state, save_state, set_learning_rate
 from muon import Muon
 from pictures import Render, extent, to_tensor
@@ -383,8 +384,8 @@ def train_text(
     """The text tower first, without pictures: a caption that says all of a scene stands for the picture of it.
 
     So every word is told from every other, and synonyms and nonsense are learnt, in minutes; the vision tower then has
-    somewhere to go, and the UNet can be trained beside it. From `start`, captions of its `known` first tokens alone keep
-    the states that they had there, which a UNet has learnt to read. Goes on from `checkpoint` if there is one."""
+    somewhere to go, and the UNet can be trained beside it. From `start`, captions of one thing in its `known` first tokens
+    alone keep the states that they had there, which a UNet has learnt to read. Goes on from `checkpoint` if there is one."""
     torch.manual_seed(seed)
     model = (copy.deepcopy(start) if start else build(tokenizer)).train().to(device)
     start = copy.deepcopy(start).to(device).eval() if start else None
@@ -400,9 +401,13 @@ def train_text(
             caption(s, p, rng, say_colour=1.0, say_place=1.0).text
             for s, p in zip(scenes, paints, strict=True)
         ]
-        losses = losses_against(model, tokenizer, embed(model, tokenizer, whole), scenes, paints, rng)
-        if start:
-            losses["as before"] = 30 * moved_from(model, start, tokenizer, whole, known)
+        with torch.autocast(device, torch.bfloat16):
+            seen = embed(model, tokenizer, whole)
+            losses = losses_against(model, tokenizer, seen, scenes, paints, rng)
+            if start:
+                of_one = [text for text, scene in zip(whole, scenes, strict=True) if not scene.second]
+                losses["as before"] = 30 * moved_from(model, start, tokenizer, of_one, known)
+            losses["second things"] = 30 * mixed_up(model, tokenizer, of_two(count // 2, rng))
         improve(model, optimizer, losses, learning_rate, step, steps, "text")
         if (step + 1) % 100 == 0 or step + 1 == steps:
             save_state(checkpoint, model, optimizer, step + 1)
@@ -420,6 +425,36 @@ def moved_from(
     with torch.no_grad():
         before = start.text_model(tokens).last_hidden_state
     return F.mse_loss(model.text_model(tokens).last_hidden_state, before)
+
+
+def of_two(count: int, rng: random.Random) -> list[Caption]:
+    """Captions of two things."""
+    captions: list[Caption] = []
+    while len(captions) < count:
+        scene = draw_scene(rng.randrange(2**32))
+        if scene.second:
+            captions.append(caption(scene, draw_paint(scene, rng), rng))
+    return captions
+
+
+def mixed_up(model: CLIPModel, tokenizer: CLIPTokenizer, captions: Sequence[Caption]) -> Tensor:
+    """How far the states of second things' words are from what they are where that thing is said alone; mean square, but for
+    what they all have in common, which marks them as the second's.
+
+    Only the last token is matched with pictures, and before it a second noun's state tells of the first one, too: a linear
+    reading learnt on first nouns took 51 % of second ones for the caption's first and 26 % for what they are. A UNet paints
+    what it reads there."""
+    alone = [Caption(f"a photo of {c.things[1]}", {}, c.things[1:]) for c in captions]
+    there, here = words_of(tokenizer, captions)[:, 1], words_of(tokenizer, alone)[:, 0]
+    whole = there.sum(1) == here.sum(1)  # a long caption is cut off
+
+    def states(some: Sequence[Caption], words: Tensor) -> Tensor:
+        tokens = tokenizer([c.text for c in some], padding="max_length", truncation=True, return_tensors="pt")
+        found = model.text_model(tokens.input_ids.to(model.device)).last_hidden_state
+        return found[(words * whole[:, None]).bool().to(found.device)]
+
+    apart = states(captions, there) - states(alone, here).detach()
+    return (apart - apart.mean(0)).square().mean()
 
 
 def start_vision(model: CLIPModel, renders: Sequence[Render], seed: int = 0) -> None:
