@@ -573,6 +573,30 @@ def test_words_of_two_things_are_found_in_their_caption(tmp_path: Path) -> None:
     assert found == [["a", "red", "car"], ["a", "car"]] and not words[1].any()
 
 
+def test_a_second_thing_s_words_are_to_say_what_they_say_alone() -> None:
+    tokenizer = CLIPTokenizer.from_pretrained(pretrain.HERE / "tokenizer")
+    assert all(len(c.things) == 2 for c in clip.of_two(8, random.Random(0)))
+    captions = [
+        Caption(f"a photo of a {one} next to a {other} at night", {}, (f"a {one}", f"a {other}"))
+        for one, other in (("car", "boat"), ("cat", "vase"), ("boat", "car"))
+    ]
+    table = torch.randn(len(tokenizer), 6, generator=torch.Generator().manual_seed(0))
+    late = (torch.arange(clip.TOKENS) > 7).float()[:, None]  # from the second thing on
+
+    def cost(states: Any) -> float:
+        """Of a text tower that makes `states` (B, tokens, 6) of the tokens' embeddings."""
+
+        def text_model(tokens: torch.Tensor) -> SimpleNamespace:
+            return SimpleNamespace(last_hidden_state=states(table[tokens]))
+
+        model: Any = SimpleNamespace(text_model=text_model, device="cpu")
+        return float(clip.mixed_up(model, tokenizer, captions))
+
+    assert cost(lambda each: each) == 0
+    assert cost(lambda each: each + 3 * late) < 1e-9  # a mark of all second things
+    assert cost(lambda each: each + each[:, 5:6] * late) > 0.1  # the first noun
+
+
 def test_looking_at_a_thing_s_words_elsewhere_is_what_binding_costs() -> None:
     things = torch.zeros(1, 2, 32, 32)
     things[:, 0, :, :16], things[:, 1, :, 16:] = 1, 1  # left, right
@@ -582,14 +606,18 @@ def test_looking_at_a_thing_s_words_elsewhere_is_what_binding_costs() -> None:
     attention = binding.PlainAttention()
 
     def cost(first: torch.Tensor, second: torch.Tensor) -> float:
-        attention.shares = torch.stack([torch.zeros(64), first, second, torch.ones(64)], -1)[None]
-        return float(binding.outside([attention], words, things))
+        """Where both things' words get these shares of the attention, and the end token the rest."""
+        attention.shares = torch.stack([torch.zeros(64), first, second, 1 - first - second], -1)[None]
+        return float(binding.astray([attention], words, things))
 
     assert cost(left, 1 - left) == pytest.approx(0, abs=1e-6)
-    assert cost(1 - left, left) == pytest.approx(1, abs=1e-6)
-    assert cost(torch.ones(64), 1 - left) == pytest.approx(0.5**2 / 2, abs=1e-6)
+    assert cost(1 - left, left) == pytest.approx(2, abs=1e-6)
+    assert cost(0.25 * left, 1 - left) == pytest.approx(
+        0.75**2 / 2, abs=1e-6
+    )  # a quarter reads, none elsewhere
+    assert cost(0.5 * torch.ones(64), 0.5 * (1 - left)) == pytest.approx((0.5**2 + 2 * 0.5**2) / 2, abs=1e-6)
     things[:, 1] = 0  # out of sight, and so not asked for
-    assert cost(left, left) == pytest.approx(0, abs=1e-6)
+    assert cost(left, 1 - left) == pytest.approx(0, abs=1e-6)
 
 
 def test_of_two_things_either_can_be_called_the_first() -> None:

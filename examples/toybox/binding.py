@@ -2,8 +2,10 @@
 
 Of two things in a picture a small UNet learns two bodies and their colours, and makes the second of the first's kind: what is
 said comes in pooled, for the whole picture, and which of the words are meant here is a faint part of the denoising loss. So it
-is said outright (Wang et al. 2024, TokenCompose, equation 3): the share of a phrase's attention that falls outside its thing is
-a loss. Only training looks at it; the weights are a plain UNet2DConditionModel's.
+is said outright (Wang et al. 2024, TokenCompose, after its equations 3 and 4): the share of a phrase's attention that falls outside
+its thing is a loss, and so is the share of the attention in a thing's place that its phrase does not get. Without the latter
+more than half of it goes to the end tokens that fill the text up, in which all that is said is mixed, and a twentieth to the
+phrase. Only training looks at it; the weights are a plain UNet2DConditionModel's.
 """
 
 from collections.abc import Sequence
@@ -69,12 +71,15 @@ def words_of(tokenizer: CLIPTokenizer, captions: Sequence[Caption]) -> Tensor:
     return words
 
 
-def outside(attentions: Sequence[PlainAttention], words: Tensor, things: Tensor) -> Tensor:
-    """How much of the things' words is looked at where they are not, 0 to 1, mean square over layers and things.
+def astray(attentions: Sequence[PlainAttention], words: Tensor, things: Tensor) -> Tensor:
+    """How much of what looks at the things' words is where the things are not, and how much of what is looked at where one of
+    them stands alone is not its words; each 0 to 1, mean square over layers and things, their sum.
 
     words (B, 2, tokens) as `words_of` gives them; things (B, 2, h, w) the shares of both things in the latents' places. Things
     that are not said, or not in sight, do not count."""
     where = F.adaptive_max_pool2d(things, SIDE).flatten(2)
+    alone = where * (1 - where.flip(1))
+    told = (words.sum(-1) > 0) & (where.sum(-1) > 0.5)
     losses = []
     for attention in attentions:
         shares = attention.shares
@@ -82,7 +87,8 @@ def outside(attentions: Sequence[PlainAttention], words: Tensor, things: Tensor)
         if shares.shape[1] != SIDE**2:
             continue
         looked = words @ shares.float().mT  # (B, 2, queries)
-        told = (words.sum(-1) > 0) & (where.sum(-1) > 0.5)
         inside = (looked * where).sum(-1) / looked.sum(-1).clamp(min=1e-6)
-        losses.append((1 - inside)[told].square().sum() / told.sum().clamp(min=1))
+        read = (looked * alone).sum(-1) / alone.sum(-1).clamp(min=1e-6)
+        both = (1 - inside).square() + (1 - read).square()
+        losses.append(both[told].sum() / told.sum().clamp(min=1))
     return torch.stack(losses).mean()

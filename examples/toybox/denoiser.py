@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import unet_start
-from binding import outside, watch, words_of
+from binding import astray, watch, words_of
 from checkpoint import load_state, save_state, set_learning_rate
 from diffusers import AutoencoderKL, DDIMScheduler, DPMSolverMultistepScheduler, UNet2DConditionModel
 from muon import Muon
@@ -194,7 +194,7 @@ def train(
         thing = things.amax(1, keepdim=True)
         losses = ((predicted - noise).square() * (THING * thing + 1 - thing)).mean(dim=(1, 2, 3))
         words = words_of(tokenizer, captions).to(device)
-        return (losses * weights.to(device)[timesteps]).mean() + BINDING * outside(
+        return (losses * weights.to(device)[timesteps]).mean() + BINDING * astray(
             attentions[id(model)], words, things
         )
 
