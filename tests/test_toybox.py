@@ -1,5 +1,6 @@
 """The embedded base as committed: loads without our code, small enough for a Space."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,27 @@ def test_the_judge_is_the_text_encoders_own_clip(pipeline: StableDiffusionPipeli
         assert torch.equal(weight.float(), ours[name].float()), name
 
 
+def test_a_second_noun_is_read_as_what_it_is(pipeline: StableDiffusionPipeline) -> None:
+    kinds = ("cat", "car", "vase", "robot", "house", "boat", "duck", "chair")
+    pairs = [(one, other) for one in kinds for other in kinds if one != other]
+
+    def states(texts: Sequence[str], nouns: Sequence[str]) -> torch.Tensor:
+        """Of the last occurrence of each text's noun."""
+        tokens = pipeline.tokenizer(texts, padding="max_length", return_tensors="pt").input_ids
+        of_noun = pipeline.tokenizer.convert_tokens_to_ids([f"{noun}</w>" for noun in nouns])
+        where = [max((row == noun).nonzero()[:, 0]) for row, noun in zip(tokens, of_noun, strict=True)]
+        with torch.no_grad():
+            return pipeline.text_encoder(tokens)[0][range(len(texts)), where]
+
+    alone = states([f"a photo of a {kind}" for kind in kinds], kinds)
+    second = states([f"a photo of a {one} next to a {other}" for one, other in pairs], [p[1] for p in pairs])
+    # what is common to all first nouns, and to all second ones, aside
+    likeness = torch.cosine_similarity((second - second.mean(0))[:, None], (alone - alone.mean(0))[None], -1)
+    read = [kinds[i] for i in likeness.argmax(1)]
+    assert [r == other for r, (_, other) in zip(read, pairs, strict=True)].count(True) >= 0.95 * len(pairs)
+    assert not any(r == one for r, (one, _) in zip(read, pairs, strict=True))
+
+
 def test_embeddings_are_of_unit_length() -> None:
     judge = load_judge(str(TOYBOX / "clip"))
     texts = judge.embed_texts(["a photo of a red car", "a cat in the snow on a cobblestone street"])
@@ -90,7 +112,7 @@ def test_it_paints_the_place_and_the_colour_that_were_asked_for(pipeline: Stable
     snow, grass = ground.unflatten(0, (2, 2)).mean(1)
     assert snow.min() > grass.mean() + 0.1
     assert grass[1] > max(grass[0], grass[2]) + 0.05
-    balls = images[..., 48:80, 40:88].mean((2, 3))
+    balls = images[..., 24:104, 24:104].mean((2, 3))  # they may have a white pattern in the middle
     for red, blue in (balls[:2], balls[2:]):
         assert red[0] > blue[0] + 0.3
         assert blue[2] > red[2] + 0.2

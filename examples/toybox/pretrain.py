@@ -120,7 +120,13 @@ def begun(
     work: Path = arguments.work_dir
     vae = autoencoder_of(arguments, renders, held_out, None, device)
     tokenizer = clip.build_tokenizer(work / "tokenizer")
-    judge = clip.train_text(tokenizer, work / "text.pt", steps=arguments.text_steps, device=device)
+    judge = clip.train_text(
+        tokenizer,
+        work / "text.pt",
+        steps=arguments.text_steps,
+        learning_rate=arguments.text_learning_rate,
+        device=device,
+    )
     clip.start_vision(judge, renders)
     return Parts(vae, tokenizer, judge)
 
@@ -139,24 +145,26 @@ def taken_up(toybox: Path) -> Parts:
 def gone_on(
     arguments: argparse.Namespace, renders: Sequence[Render], held_out: Sequence[Render], device: str
 ) -> Parts:
-    """The first stages, from a toybox: its autoencoder if there are photographs, its text tower if there are new words."""
+    """The first stages, from a toybox: its autoencoder if there are photographs, and its text tower."""
     work: Path = arguments.work_dir
     parts = taken_up(arguments.start)
     if arguments.photos:
         parts.vae = autoencoder_of(arguments, renders, held_out, parts.vae, device)
     tokenizer = clip.widen_tokenizer(parts.tokenizer)
-    if (known := len(parts.tokenizer)) < len(tokenizer):
-        print(f"{len(tokenizer) - known} new tokens", flush=True)
-        parts.judge = clip.train_text(
-            tokenizer,
-            work / "text.pt",
-            steps=arguments.text_steps,
-            learning_rate=3e-4,
-            start=clip.widened(parts.judge, parts.tokenizer, tokenizer),
-            known=known,
-            device=device,
-        )
-        parts.tokenizer, parts.judge_can_read = tokenizer, False
+    if new := len(tokenizer) - (known := len(parts.tokenizer)):
+        print(f"{new} new tokens", flush=True)
+        parts.judge = clip.widened(parts.judge, parts.tokenizer, tokenizer)
+        parts.judge_can_read = False
+    parts.judge = clip.train_text(
+        tokenizer,
+        work / "text.pt",
+        steps=arguments.text_steps,
+        learning_rate=arguments.text_learning_rate,
+        start=parts.judge,
+        known=known,
+        device=device,
+    )
+    parts.tokenizer = tokenizer
     return parts
 
 
@@ -175,6 +183,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--autoencoder_steps", type=int, default=3000)
     parser.add_argument("--autoencoder_learning_rate", type=float, default=2e-3)
     parser.add_argument("--text_steps", type=int, default=300)
+    parser.add_argument("--text_learning_rate", type=float, default=7e-4)
     parser.add_argument("--vision_steps", type=int, default=5600)
     parser.add_argument("--vision_learning_rate", type=float, default=1e-3)
     parser.add_argument("--likeness_steps", type=int, default=500, help="of the subject encoder")
