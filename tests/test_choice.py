@@ -89,6 +89,12 @@ def test_drift_alone_puts_the_best_behind() -> None:
     assert choice.is_past([judged(1, 0.4, 0.4), judged(2, 0.5, 0.4, 0.6), judged(3, 0.5, 0.4, 0.7)], YARD)
 
 
+def test_drift_on_its_way_back_does_not() -> None:
+    first, outside = judged(1, 0.4, 0.4), judged(2, 0.5, 0.4, 0.7)
+    assert not choice.is_past([first, outside, judged(3, 0.5, 0.4, 0.6)], YARD)
+    assert choice.is_past([first, outside, judged(3, 0.5, 0.1, 0.6)], YARD)  # but what it was to keep is lost
+
+
 def test_the_verdict_says_what_was_kept_and_why() -> None:
     steps = [judged(100, 0.5, 0.36), judged(200, 0.6, 0.1, 0.6, 2), judged(300, 0.6, 0.1, 0.6, 0, 2, 2)]
     assert choice.verdict(steps, YARD) == (

@@ -149,11 +149,16 @@ def best(judged: Sequence[Judged], by: Yardstick) -> Judged:
 
 
 def is_past(judged: Sequence[Judged], by: Yardstick) -> bool:
-    """Whether the best is clearly behind: the last two are both well below it, or outside the drift bound."""
+    """Whether the best is clearly behind: the last two are both well below it, or outside the drift bound and not on their way
+    back. Early on, at the full learning rate, a class drifts most, and often comes back as the rate falls."""
     kept = best(judged, by)
     later = [each for each in judged if each.step > kept.step][-PATIENCE:]
+    if len(later) < PATIENCE:
+        return False
     low = FALL * kept.balance(by)
-    return len(later) == PATIENCE and all(each.balance(by) < low or not each.within(by) for each in later)
+    before, last = later[-2:]
+    coming_back = last.balance(by) >= low and (last.drift or 0.0) < (before.drift or 0.0)
+    return not coming_back and all(each.balance(by) < low or not each.within(by) for each in later)
 
 
 def verdict(judged: Sequence[Judged], by: Yardstick) -> str:
