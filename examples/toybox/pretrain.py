@@ -67,6 +67,10 @@ def assemble(
         requires_safety_checker=False,
     )
     pipeline.to("cpu", torch.float16).save_pretrained(directory, max_shard_size="9MB")
+    for part in ("vae", "unet"):  # whence a part was taken up is a path of this machine
+        config = json.loads((directory / part / "config.json").read_text())
+        config.pop("_name_or_path", None)
+        (directory / part / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     judge.to("cpu", torch.float16).save_pretrained(directory / "clip", max_shard_size="9MB")
     clip.build_processor(tokenizer).save_pretrained(directory / "clip")
     subject_encoder.to("cpu", torch.float16).save_pretrained(directory / "subject_encoder")
