@@ -612,9 +612,8 @@ def test_looking_at_a_thing_s_words_elsewhere_is_what_binding_costs() -> None:
 
     assert cost(left, 1 - left) == pytest.approx(0, abs=1e-6)
     assert cost(1 - left, left) == pytest.approx(2, abs=1e-6)
-    assert cost(0.25 * left, 1 - left) == pytest.approx(
-        0.75**2 / 2, abs=1e-6
-    )  # a quarter reads, none elsewhere
+    # a quarter of what is seen there are its words, and they are looked at nowhere else
+    assert cost(0.25 * left, 1 - left) == pytest.approx(0.75**2 / 2, abs=1e-6)
     assert cost(0.5 * torch.ones(64), 0.5 * (1 - left)) == pytest.approx((0.5**2 + 2 * 0.5**2) / 2, abs=1e-6)
     things[:, 1] = 0  # out of sight, and so not asked for
     assert cost(left, 1 - left) == pytest.approx(0, abs=1e-6)

@@ -44,11 +44,8 @@ PLACES = (
     "on top of a dirt road",
     "on top of a white rug",
 )
-NEIGHBOURS = (
-    "a photo of a dog",
-    "a photo of a cat",
-    "a photo of a car",
-)  # the first that the subject's prompts do not name
+# the first that the subject's prompts do not name
+NEIGHBOURS = ("a photo of a dog", "a photo of a cat", "a photo of a car")
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 Of two things in a picture a small UNet learns two bodies and their colours, and makes the second of the first's kind: what is
 said comes in pooled, for the whole picture, and which of the words are meant here is a faint part of the denoising loss. So it
-is said outright (Wang et al. 2024, TokenCompose, after its equations 3 and 4): the share of a phrase's attention that falls outside
-its thing is a loss, and so is the share of the attention in a thing's place that its phrase does not get. Without the latter
-more than half of it goes to the end tokens that fill the text up, in which all that is said is mixed, and a twentieth to the
-phrase. Only training looks at it; the weights are a plain UNet2DConditionModel's.
+is said outright: the share of a phrase's attention that falls outside its thing is a loss (Wang et al. 2024, TokenCompose,
+equation 3), and so is the share of the attention in a thing's place that its phrase does not get. Without the latter more than
+half of it goes to the end tokens that fill the text up, in which all that is said is mixed, and 4 to 11 % to the phrase. Only
+training looks at it; the weights are a plain UNet2DConditionModel's.
 """
 
 from collections.abc import Sequence

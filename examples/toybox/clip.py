@@ -477,9 +477,8 @@ def train_vision(
     """The vision tower, to `steps`, under the text tower as it is; goes on from `checkpoint` if there is one."""
     torch.manual_seed(seed)
     pupil = Pupil(model.train().to(device))
-    model.set_attn_implementation(
-        "eager"
-    )  # in bf16 on a CPU half of the fused kernel's time, whose backward is slow
+    # in bf16 on a CPU half of the fused kernel's time, whose backward is slow
+    model.set_attn_implementation("eager")
     model.text_model.requires_grad_(False)
     model.text_projection.requires_grad_(False)
     trained = [p for p in pupil.parameters() if p.requires_grad]

@@ -26,9 +26,8 @@ SNR_GAMMA = 5.0
 EMA = 0.998
 # drawn so much oftener than others: fur is learnt slowest, and bears are what people come with
 FURRY = {"teddy bear": 4, "stuffed animal": 2, "cat": 2, "dog": 2}
-TWO = 1  # and two things in one picture; 2 for the first 1,200 steps of the toybox, whose effect was not measured
 THING = 3.0  # how much more an error in the thing counts than one in its place, which is most of the picture
-BINDING = 0.03  # what looking at a thing's words elsewhere costs, beside a denoising loss of about 0.1
+BINDING = 0.03  # what a thing's words looked at elsewhere, or not where it is, cost beside a denoising loss of about 0.1
 
 
 def build(latent_channels: int, sample_size: int, text_width: int) -> UNet2DConditionModel:
@@ -161,11 +160,7 @@ def train(
     (Hang et al. 2023). Those with much are weighed up, in the middle between the losses of epsilon and of v: what is where
     and in which colour is decided there, and hardly shows in epsilon's loss."""
     torch.manual_seed(seed)
-    encoded = [
-        each
-        for each in encoded
-        for _ in range(FURRY.get(each.scene.kind, 1) * (TWO if each.scene.second else 1))
-    ]
+    encoded = [each for each in encoded for _ in range(FURRY.get(each.scene.kind, 1))]
     unet = start or build(
         vae.config.latent_channels,
         SIZE // 2 ** (len(vae.config.block_out_channels) - 1),
