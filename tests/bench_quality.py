@@ -132,8 +132,9 @@ def settle(options: argparse.Namespace) -> None:
 
 
 def write_whole(file: Path, text: str) -> None:
-    file.with_suffix(".part").write_text(text, encoding="utf-8")
-    file.with_suffix(".part").replace(file)
+    part = file.with_suffix(f".{os.getpid()}.part")  # two commands may share an --output
+    part.write_text(text, encoding="utf-8")
+    part.replace(file)
 
 
 # Training
@@ -366,7 +367,7 @@ def figures(
         clip_t = evaluation.prompt_fidelity(by_clip, judge.embed_texts(texts))
         yardstick = yardstick or Yardstick(like, dino, clip_t, None)
         apart = own.split([len(group) for group in groups])
-        repeated = evaluation.copied(own, subjects_of)
+        repeated = evaluation.copied((own, subjects_of), (by_clip, clip_of))
         yield (
             method,
             Figures(

@@ -190,6 +190,6 @@ def test_it_says_what_the_checkpoints_were_found_to_be_worth(tmp_path: Path) -> 
     (tmp_path / choice.FILE).write_text(report.text())
     _, text = written(tmp_path)
     assert f"## Did it learn?\n\n{report.verdict}" in text
-    assert "| 100, kept | 75% | 90% | 0.10 |\n| 200 | 100% | 25% |  |" in text
+    assert "| 100, kept | 75% | 90% | 20% |\n| 200 | 100% | 25% |  |" in text
     (tmp_path / choice.FILE).write_text("{}")  # of another version
     assert "Did it learn" not in written(tmp_path)[1]

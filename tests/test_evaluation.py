@@ -55,7 +55,15 @@ def test_a_sample_repeats_a_photo_when_it_is_nearer_to_it_than_any_two_photos_ar
     near, less = (
         torch.nn.functional.normalize(WEST + share * torch.eye(3)[2], dim=0) for share in (0.9, 1.1)
     )
-    assert evaluation.copied(torch.stack([EAST, near, less, -NORTH]), photos) == [0, 2, None, None]
+    assert evaluation.copied((torch.stack([EAST, near, less, -NORTH]), photos)) == [0, 2, None, None]
+
+
+def test_a_copy_is_one_by_both_encoders_and_of_the_same_photo() -> None:
+    apart = torch.stack([EAST, NORTH])
+    turned = apart.flip(0)  # the other encoder takes the first photo for what this one takes the second for
+    assert evaluation.copied((apart, apart), (apart, apart)) == [0, 1]
+    assert evaluation.copied((apart, apart), (turned, apart)) == [None, None]
+    assert evaluation.copied((apart, apart), (torch.stack([EAST, WEST]), apart)) == [0, None]
 
 
 @pytest.mark.parametrize(

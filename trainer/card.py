@@ -153,13 +153,14 @@ def _worth(folder: Path) -> list[str]:
         return []
     rows = ["| step | like the photos | follows prompts | class drift |", "|---|---|---|---|"]
     for each in report.judged:
-        drift = "" if each.drift is None else f"{each.drift:.2f}"
+        drift = "" if each.drift is None else f"{each.drifted(report.yardstick):.0%}"
         mark = ", kept" if each.step == report.kept else ""
         learnt, obeyed = each.learnt(report.yardstick), each.obeyed(report.yardstick)
         rows.append(f"| {each.step}{mark} | {learnt:.0%} | {obeyed:.0%} | {drift} |")
     what = (
         "By a CLIP, on fixed prompts and seeds: how far from the base's likeness to the photos to their own, how much of the"
-        " base's agreement with prompts is left, and 1 - cosine between the class as the concept and as the base paints it."
+        " base's agreement with prompts is left, and how far the class alone moved, of what is allowed: as far as another seed"
+        " would have moved it, and half of the way to the photos."
     )
     return ["## Did it learn?", report.verdict, "\n".join(rows), what]
 

@@ -17,6 +17,7 @@ WAITING = "training-evaluation"  # a folder with both, of a training that has no
 
 FALL = 0.9  # of the best balance; below it twice running, the best is behind
 PATIENCE = 2
+LEAK = 0.5  # of the class's way to the photos; beyond it, it is nearer to them than to what it was
 SAME = 1e-3  # cosines that differ by no more are of the same pictures, on whatever machine
 
 
@@ -30,6 +31,7 @@ class Yardstick:
     drift_bound: (
         float | None
     )  # how much the base's own samples of the class differ from seed to seed; None without a class
+    base_preservation: float | None = None  # the likeness of those samples to the photos; reports of before say nothing
 
     def same(self, other: "Yardstick") -> bool:
         """Whether both are of the same photos, prompts and encoders: computed again, the last digits may differ."""
@@ -42,7 +44,7 @@ class Yardstick:
 
 @dataclass(frozen=True)
 class Judged:
-    """One checkpoint's figures; cosines, `drift` is 1 - cosine."""
+    """One checkpoint's figures; cosines, `drift` is 1 - cosine, `preservation` the paper's PRES."""
 
     step: int
     subject: float
@@ -50,6 +52,7 @@ class Judged:
     drift: float | None
     copied: tuple[int, ...]  # numbers of the photos that samples repeat
     samples: int = 4  # that were looked at; reports of before say nothing, and are of four
+    preservation: float | None = None  # the likeness of the class alone to the photos; likewise
 
     def learnt(self, by: Yardstick) -> float:
         """How far it is from the base's likeness to the photos' own, 0 to 1."""
@@ -67,9 +70,20 @@ class Judged:
         own = 1 - len(self.copied) / self.samples
         return own * 2 * learnt * obeyed / (learnt + obeyed) if learnt + obeyed else 0.0
 
+    def drifted(self, by: Yardstick) -> float:
+        """How far its class has moved, of what is allowed: what another seed would have moved it, and half the way to the photos
+        (prior preservation may fail within the first where a class is varied). 0 without a class."""
+        if self.drift is None or not by.drift_bound:
+            return 0.0
+        moved = self.drift / by.drift_bound
+        if self.preservation is None or by.base_preservation is None:
+            return moved
+        way = by.photo_to_photo - by.base_preservation
+        return max(moved, (self.preservation - by.base_preservation) / (LEAK * way)) if way > 0 else moved
+
     def within(self, by: Yardstick) -> bool:
-        """Whether its class has moved less than another seed would have moved it."""
-        return self.drift is None or by.drift_bound is None or self.drift <= by.drift_bound
+        """Whether its class is still its own."""
+        return self.drifted(by) <= 1
 
 
 @dataclass(frozen=True)
@@ -145,7 +159,7 @@ def best(judged: Sequence[Judged], by: Yardstick) -> Judged:
         return max(within, key=lambda each: (each.balance(by), -each.step))
     if within:
         return max(within, key=lambda each: (each.subject + each.prompt, -each.step))
-    return min(judged, key=lambda each: (each.drift or 0.0, each.step))
+    return min(judged, key=lambda each: (each.drifted(by), each.step))
 
 
 def is_past(judged: Sequence[Judged], by: Yardstick) -> bool:
@@ -157,7 +171,7 @@ def is_past(judged: Sequence[Judged], by: Yardstick) -> bool:
         return False
     low = FALL * kept.balance(by)
     before, last = later[-2:]
-    coming_back = last.balance(by) >= low and (last.drift or 0.0) < (before.drift or 0.0)
+    coming_back = last.balance(by) >= low and last.drifted(by) < before.drifted(by)
     return not coming_back and all(each.balance(by) < low or not each.within(by) for each in later)
 
 

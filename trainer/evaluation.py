@@ -161,13 +161,25 @@ def diversity(samples: Tensor) -> float:
     return 1 - photo_to_photo(samples)
 
 
-def copied(samples: Tensor, photos: Tensor) -> list[int | None]:
-    """For each sample the photo that it repeats, by number, or None: it is nearer to it than any two photos are.
+def copied(*views: tuple[Tensor, Tensor]) -> list[int | None]:
+    """For each sample the photo that it repeats, by number, or None: by every view it is nearer to it than any two photos are.
 
-    samples (N, D), photos (P, D), of unit length, P at least 2."""
+    A view is what one encoder sees: samples (N, D), photos (P, D), of unit length, P at least 2. One that tells subjects apart
+    sees the subject wherever it is, and a good likeness comes as near to a photo as its twin; a CLIP sees the whole picture.
+    A copy repeats both.
+    """
+    first, *others = views
+    repeats = _beyond(*first)
+    for each in others:
+        repeats &= _beyond(*each)
+    nearest = (first[0] @ first[1].T).where(repeats, -torch.inf).argmax(dim=1)
+    return [int(photo) if any(of) else None for photo, of in zip(nearest, repeats, strict=True)]
+
+
+def _beyond(samples: Tensor, photos: Tensor) -> Tensor:
+    """(N, P): which samples are nearer to which photo than any two photos are."""
     closest = (photos @ photos.T).fill_diagonal_(-1).max()
-    likeness, nearest = (samples @ photos.T).max(dim=1)
-    return [int(photo) if like > closest else None for photo, like in zip(nearest, likeness, strict=True)]
+    return samples @ photos.T > closest
 
 
 @dataclass(frozen=True)
@@ -300,7 +312,7 @@ def evaluate(
     Raises PhotoError for fewer than two photos."""
     if len(taken) < 2:
         raise PhotoError("a concept is compared with at least two photos of its subject")
-    of_photos, wanted = judge.embed_subjects(taken), judge.embed_texts(texts)
+    of_photos, by_clip, wanted = judge.embed_subjects(taken), judge.embed_images(taken), judge.embed_texts(texts)
     ours, theirs = judge.embed_images(painted.concept), judge.embed_images(painted.base)
     samples = judge.embed_subjects(painted.concept)
     by_class: dict[str, float | None] = dict.fromkeys(
@@ -315,10 +327,10 @@ def evaluate(
             by_class["diversity"], by_class["base_diversity"] = diversity(own), diversity(base)
     return Evaluation(
         dino=likeness(of_photos, judge.embed_subjects(painted.base), samples) if judge.subject else None,
-        clip_i=likeness(judge.embed_images(taken), theirs, ours),
+        clip_i=likeness(by_clip, theirs, ours),
         prompt=prompt_fidelity(ours, wanted),
         base_prompt=prompt_fidelity(theirs, wanted),
-        copied=tuple(copied(samples, of_photos)),
+        copied=tuple(copied((samples, of_photos), (ours, by_clip))),
         neighbour_drift=language_drift(
             judge.embed_subjects(painted.concept_neighbour), judge.embed_subjects(painted.base_neighbour)
         ),

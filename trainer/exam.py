@@ -5,7 +5,7 @@ from pathlib import Path
 
 from diffusers import StableDiffusionPipeline
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from trainer import choice, concept, evaluation, photos, prompting
 from trainer.choice import Judged, Report, Yardstick
@@ -124,7 +124,7 @@ class Exam:
         asked, of_base = map(list, zip(*prompting.asked(config.concepts[0], PLACES), strict=True))
         # CLIP knows no identifier; where the class was not told either, it has to read past one
         self.texts = judge.embed_texts(of_base)
-        self.photos = judge.embed_subjects(taken)
+        self.photos, self.photos_by_clip = judge.embed_subjects(taken), judge.embed_images(taken)
         self.seeds = [config.seed + index for index in range(max(len(PLACES), CLASS_SEEDS))]
 
         def painter(prompts: list[str], num_inference_steps: int, *, train_text_encoder: bool) -> Painter:
@@ -153,6 +153,7 @@ class Exam:
             base_subject=evaluation.subject_fidelity(judge.embed_subjects(painted), self.photos),
             base_prompt=evaluation.prompt_fidelity(judge.embed_images(painted), self.texts),
             drift_bound=None if self.base_class is None else evaluation.diversity(self.base_class),
+            base_preservation=self._preservation(self.base_class),
         )
         self.judged: list[Judged] = []
 
@@ -188,18 +189,18 @@ class Exam:
         return self.judged[-1]
 
     def _figures(self, images: list[Image.Image], of_class: list[Image.Image], step: int) -> Judged:
-        subjects, places = self.judge.embed_subjects(images), self.judge.embed_images(images)
-        drift = (
-            None
-            if self.base_class is None
-            else evaluation.language_drift(self.judge.embed_subjects(of_class), self.base_class)
-        )
-        repeated = (photo for photo in evaluation.copied(subjects, self.photos) if photo is not None)
+        subjects, by_clip = self.judge.embed_subjects(images), self.judge.embed_images(images)
+        class_alone = self.judge.embed_subjects(of_class) if of_class else None
+        copied = evaluation.copied((subjects, self.photos), (by_clip, self.photos_by_clip))
         return Judged(
             step=step,
             subject=evaluation.subject_fidelity(subjects, self.photos),
-            prompt=evaluation.prompt_fidelity(places, self.texts),
-            drift=drift,
-            copied=tuple(repeated),
+            prompt=evaluation.prompt_fidelity(by_clip, self.texts),
+            drift=None if class_alone is None else evaluation.language_drift(class_alone, self.base_class),
+            copied=tuple(photo for photo in copied if photo is not None),
             samples=len(images),
+            preservation=self._preservation(class_alone),
         )
+
+    def _preservation(self, class_alone: Tensor | None) -> float | None:
+        return None if class_alone is None else evaluation.subject_fidelity(class_alone, self.photos)

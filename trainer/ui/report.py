@@ -37,7 +37,7 @@ def shares(report: Report) -> dict[str, list[float]]:
         OBEYED: [each.obeyed(by) for each in report.judged],
     }
     if by.drift_bound:
-        found[DRIFTED] = [min(1.0, (each.drift or 0.0) / by.drift_bound) for each in report.judged]
+        found[DRIFTED] = [min(1.0, each.drifted(by)) for each in report.judged]
     return found
 
 
