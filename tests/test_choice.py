@@ -52,13 +52,13 @@ def test_the_best_balance_within_the_drift_bound_is_kept_the_earlier_of_equals()
 def test_a_class_may_go_half_of_the_way_to_the_photos() -> None:
     yard = replace(YARD, base_preservation=0.2)  # to go: 0.4
     at = replace(judged(1, 0.5, 0.36), preservation=0.3)
-    assert at.drifted(yard) == pytest.approx(0.5) and at.within(yard)  # a quarter of the way; drift is 0.1 of 0.5
+    assert at.drifted(yard) == pytest.approx(0.5) and at.within(yard)  # a quarter of it
     beyond = replace(at, step=2, subject=0.6, preservation=0.41)
     assert beyond.drifted(yard) == pytest.approx(1.05) and not beyond.within(yard)
     assert choice.best([at, beyond], yard).step == 1
     assert replace(at, drift=0.4).drifted(yard) == pytest.approx(0.8)  # where it moved elsewhere, that counts
     assert beyond.within(YARD)  # reports of before say nothing of it
-    assert beyond.within(replace(yard, base_preservation=0.7))  # the class is as like the photos as they are themselves
+    assert beyond.within(replace(yard, base_preservation=0.7))  # there is no way to go
 
 
 def test_where_no_balance_is_above_nothing_the_figures_decide_as_they_are() -> None:

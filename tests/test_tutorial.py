@@ -256,7 +256,7 @@ def test_the_identifier_means_nothing_and_a_colour_does(tutorial: Tutorial) -> N
 def test_the_preset_is_told_with_its_reasons(tutorial: Tutorial) -> None:
     lines = tutorial.printed("preset").splitlines()
     assert (
-        "prior_loss_weight = 1.0: enough to hold the class; more keeps the subject in the class's colours"
+        "prior_loss_weight = 0.5: enough to hold the class; more keeps the subject in the class's colours"
         in lines
     )
     assert tutorial.printed("config") == "Nothing speaks against these settings.\n"
@@ -267,7 +267,7 @@ def test_the_training_finishes_and_is_told(tutorial: Tutorial) -> None:
     assert concept.status(folder) == "finished"
     config = tutorial.config("bear")
     assert (config["instance_prompt"], config["class_prompt"]) == (INSTANCE_PROMPT, CLASS_PROMPT)
-    assert (config["with_prior_preservation"], config["prior_loss_weight"]) == (True, 1.0)
+    assert (config["with_prior_preservation"], config["prior_loss_weight"]) == (True, 0.5)
     told = tutorial.printed("train").splitlines()
     assert told[-1] == f"{folder} is finished"
     for line in ("class_images: 8 of 8", "train", "save", "verify"):

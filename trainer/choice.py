@@ -15,7 +15,7 @@ FILE = "evaluation.json"
 IMAGES = "evaluation"  # the folder of what was judged, STEP-INDEX.png, in the order of the places, then of the class
 WAITING = "training-evaluation"  # a folder with both, of a training that has not published its weights
 
-FALL = 0.9  # of the best balance; below it twice running, the best is behind
+FALL = 0.8  # of the best balance; below it twice running, the best is behind: by chance a few sketches fall by a tenth
 PATIENCE = 2
 LEAK = 0.5  # of the class's way to the photos; beyond it, it is nearer to them than to what it was
 SAME = 1e-3  # cosines that differ by no more are of the same pictures, on whatever machine
@@ -31,7 +31,7 @@ class Yardstick:
     drift_bound: (
         float | None
     )  # how much the base's own samples of the class differ from seed to seed; None without a class
-    base_preservation: float | None = None  # the likeness of those samples to the photos; reports of before say nothing
+    base_preservation: float | None = None  # their likeness to the photos; reports of before say nothing
 
     def same(self, other: "Yardstick") -> bool:
         """Whether both are of the same photos, prompts and encoders: computed again, the last digits may differ."""

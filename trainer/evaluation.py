@@ -312,7 +312,8 @@ def evaluate(
     Raises PhotoError for fewer than two photos."""
     if len(taken) < 2:
         raise PhotoError("a concept is compared with at least two photos of its subject")
-    of_photos, by_clip, wanted = judge.embed_subjects(taken), judge.embed_images(taken), judge.embed_texts(texts)
+    of_photos, by_clip = judge.embed_subjects(taken), judge.embed_images(taken)
+    wanted = judge.embed_texts(texts)
     ours, theirs = judge.embed_images(painted.concept), judge.embed_images(painted.base)
     samples = judge.embed_subjects(painted.concept)
     by_class: dict[str, float | None] = dict.fromkeys(

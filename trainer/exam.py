@@ -190,13 +190,16 @@ class Exam:
 
     def _figures(self, images: list[Image.Image], of_class: list[Image.Image], step: int) -> Judged:
         subjects, by_clip = self.judge.embed_subjects(images), self.judge.embed_images(images)
-        class_alone = self.judge.embed_subjects(of_class) if of_class else None
+        class_alone, drift = None, None
+        if self.base_class is not None:
+            class_alone = self.judge.embed_subjects(of_class)
+            drift = evaluation.language_drift(class_alone, self.base_class)
         copied = evaluation.copied((subjects, self.photos), (by_clip, self.photos_by_clip))
         return Judged(
             step=step,
             subject=evaluation.subject_fidelity(subjects, self.photos),
             prompt=evaluation.prompt_fidelity(by_clip, self.texts),
-            drift=None if class_alone is None else evaluation.language_drift(class_alone, self.base_class),
+            drift=drift,
             copied=tuple(photo for photo in copied if photo is not None),
             samples=len(images),
             preservation=self._preservation(class_alone),
