@@ -59,7 +59,7 @@ def test_an_example_s_report_says_why_its_step_was_kept(name: str) -> None:
     assert report is not None and report.verdict.startswith(f"Step {report.kept} is kept")
     balances = {each.step: each.balance(report.yardstick) for each in report.judged}
     first, *_, last = balances
-    assert balances[report.kept] >= max(balances[first], balances[last])
+    assert report.kept in (first, last) or balances[report.kept] >= max(balances[first], balances[last])
     for step in balances:
         assert len(list((folder / choice.IMAGES).glob(f"{step:06d}-*.png"))) >= len(report.places)
 

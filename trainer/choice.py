@@ -15,6 +15,7 @@ FILE = "evaluation.json"
 IMAGES = "evaluation"  # the folder of what was judged, STEP-INDEX.png, in the order of the places, then of the class
 WAITING = "training-evaluation"  # a folder with both, of a training that has not published its weights
 
+AS_GOOD = 0.95  # of the best balance: a few sketches cannot tell it from the best
 FALL = 0.8  # of the best balance; below it twice running, the best is behind: by chance a few sketches fall by a tenth
 PATIENCE = 2
 LEAK = 0.5  # of the class's way to the photos; beyond it, it is nearer to them than to what it was
@@ -152,11 +153,13 @@ def copy(source: Path, target: Path) -> None:
 def best(judged: Sequence[Judged], by: Yardstick) -> Judged:
     """The one to keep: best balanced of those within the drift bound; where none is, the one that drifted least.
 
+    Of those that are as good as the best the latest: what was lucky early on, at the full learning rate, is worse when looked at
+    closely (compare the one-standard-error rule, Breiman et al. 1984).
     Where no balance is above nothing (the base is as like the photos as they are themselves), the figures decide as they
     are: not the step that learnt least."""
     within = [each for each in judged if each.within(by)]
-    if any(each.balance(by) for each in within):
-        return max(within, key=lambda each: (each.balance(by), -each.step))
+    if top := max((each.balance(by) for each in within), default=0.0):
+        return max((each for each in within if each.balance(by) >= AS_GOOD * top), key=lambda each: each.step)
     if within:
         return max(within, key=lambda each: (each.subject + each.prompt, -each.step))
     return min(judged, key=lambda each: (each.drifted(by), each.step))
