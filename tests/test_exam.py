@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from test_loop import Train, after, assert_same
 from test_loop import train as train  # a fixture
 
-from trainer import choice, concept, exam, finish
+from trainer import choice, concept, evaluation, exam, finish, photos
 from trainer.choose import choose
 from trainer.config import TrainingConfig, training_config
 
@@ -62,6 +62,20 @@ def test_every_checkpoint_is_judged_and_the_best_becomes_the_concept(
         "checkpoint-4",
     ]
     assert_published(trained.directory, "checkpoint-2")
+
+
+def test_what_is_said_of_the_class_is_of_its_pictures(train: Train, judge: Path) -> None:
+    trained = train(evaluation_encoder=str(judge), **JUDGED)
+    eyes = evaluation.load_judge(str(judge))
+    folder = Path(concept.read_settings(trained.directory)["config"]["instance_data_dir"])
+    taken = [photos.open_photo(path) for path in photos.list_photos(folder)]
+    for judged in report(trained.directory)["judged"]:
+        pictures = [
+            photos.open_photo(trained.directory / choice.IMAGES / f"{judged['step']:06d}-{index}.png")
+            for index in range(5, PICTURES)
+        ]
+        like = evaluation.subject_fidelity(eyes.embed_images(pictures), eyes.embed_images(taken))
+        assert judged["preservation"] == pytest.approx(like, abs=1e-5)
 
 
 def test_it_ends_when_the_best_is_behind(train: Train, judge: Path, monkeypatch: pytest.MonkeyPatch) -> None:
