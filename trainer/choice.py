@@ -15,8 +15,8 @@ FILE = "evaluation.json"
 IMAGES = "evaluation"  # the folder of what was judged, STEP-INDEX.png, in the order of the places, then of the class
 WAITING = "training-evaluation"  # a folder with both, of a training that has not published its weights
 
-AS_GOOD = 0.95  # of the best balance: a few sketches cannot tell it from the best
-FALL = 0.8  # of the best balance; below it twice running, the best is behind: by chance a few sketches fall by a tenth
+AS_GOOD = 0.9  # of the best balance: a few sketches cannot tell it from the best
+FALL = 0.8  # of the best balance; below it twice running, the best is behind, and not by chance
 PATIENCE = 2
 LEAK = 0.5  # of the class's way to the photos; beyond it, it is nearer to them than to what it was
 SAME = 1e-3  # cosines that differ by no more are of the same pictures, on whatever machine
