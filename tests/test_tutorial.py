@@ -291,7 +291,9 @@ def test_the_verdict_and_every_checkpoint_are_shown(
     printed = tutorial.printed(cell)
     assert report.verdict in printed.splitlines()
     for each in report.judged:
-        row = rf"^ +{each.step} +{each.learnt(report.yardstick):.0%} +{each.obeyed(report.yardstick):.0%} +{each.drift:.2f} +"
+        of_it = (each.learnt, each.obeyed, each.drifted)
+        shares = " +".join(f"{share(report.yardstick):.0%}" for share in of_it)
+        row = rf"^ +{each.step} +{shares} +"
         assert re.search(row, printed, re.MULTILINE)
     rows = [(f"step {each.step}", 8) for each in report.judged]
     assert tutorial.shown(cell)[-1].size == sheet_size(rows, (*report.places, *["the class alone"] * 4))
