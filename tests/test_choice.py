@@ -1,6 +1,7 @@
 """Which checkpoint is kept, against balances worked out by hand, and what is said of it."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -117,3 +118,14 @@ def test_the_verdict_says_what_was_kept_and_why() -> None:
     assert "drifted at every step, at this one the least" in choice.verdict(steps[1:], YARD)
     once = [judged(100, 0.5, 0.36, 0.1, 1), judged(200, 0.5, 0.36)]
     assert choice.verdict(once, YARD).endswith("as well as the base.")
+
+
+def test_a_report_of_an_earlier_rule_says_which_step_the_weights_are_of(tmp_path: Path) -> None:
+    report = choice.Report(YARD, "sks dog", ("in the snow",), (judged(1, 0.5, 0.36), judged(2, 0.4, 0.1)))
+    assert report.kept == 1
+    (tmp_path / choice.FILE).write_text(report.text())
+    assert choice.read(tmp_path) == report
+    (tmp_path / choice.FILE).write_text(report.text().replace('"kept": 1', '"kept": 2'))
+    found = choice.read(tmp_path)
+    assert found is not None and found.kept == 2
+    assert found.verdict.startswith("Step 2 is the concept. By the figures: step 1 is kept")

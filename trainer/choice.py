@@ -125,13 +125,15 @@ def read(directory: Path) -> Report | None:
     try:
         found: dict[str, Any] = json.loads((directory / FILE).read_text(encoding="utf-8"))
         judged = (Judged(**{**each, "copied": tuple(each["copied"])}) for each in found["judged"])
-        return Report(
+        report = Report(
             Yardstick(**found["yardstick"]),
             found["subject"],
             tuple(found["places"]),
             tuple(judged),
             found.get("chosen"),
         )
+        # by an earlier rule another step was kept, and its weights are what lies beside the report
+        return report if report.kept == found["kept"] else replace(report, chosen=found["kept"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
