@@ -63,6 +63,11 @@ def test_a_class_may_go_half_of_the_way_to_the_photos() -> None:
     assert beyond.within(replace(yard, base_preservation=0.7))  # there is no way to go
 
 
+def test_a_class_that_no_seed_moves_may_not_move() -> None:
+    still = replace(YARD, drift_bound=0.0)
+    assert judged(1, 0.5, 0.36, 0.0).within(still) and not judged(1, 0.5, 0.36, 0.01).within(still)
+
+
 def test_where_no_balance_is_above_nothing_the_figures_decide_as_they_are() -> None:
     like = replace(
         YARD, photo_to_photo=0.6, base_subject=0.62
@@ -112,10 +117,16 @@ def test_drift_on_its_way_back_does_not() -> None:
 def test_the_verdict_says_what_was_kept_and_why() -> None:
     steps = [judged(100, 0.5, 0.36), judged(200, 0.6, 0.1, 0.6, 2), judged(300, 0.6, 0.1, 0.6, 0, 2, 2)]
     assert choice.verdict(steps, YARD) == (
-        "Step 100 is kept: it is 75% of the way from the base to the photos and follows prompts 90% as well as the base;"
+        "Step 100, the first, is kept: it is 75% of the way from the base to the photos and follows prompts 90% as well as the base;"
         " the class has drifted at step 200 and 300; from step 200 on it repeats photo 3; more steps made it worse."
     )
     assert "drifted at every step, at this one the least" in choice.verdict(steps[1:], YARD)
+    nearly = [judged(100, 0.3, 0.4), judged(200, 0.5, 0.36), judged(300, 0.48, 0.36)]
+    assert choice.verdict(nearly, YARD) == (
+        "Step 300, the last, is kept: it is 70% of the way from the base to the photos and follows prompts 90% as well as"
+        " the base; that step 200 is better cannot be told by so few pictures."
+    )
+    assert choice.verdict(steps[:1], YARD).startswith("Step 100 is kept: ")  # neither first nor last is news
     once = [judged(100, 0.5, 0.36, 0.1, 1), judged(200, 0.5, 0.36)]
     assert choice.verdict(once, YARD).endswith("as well as the base.")
 
@@ -128,4 +139,4 @@ def test_a_report_of_an_earlier_rule_says_which_step_the_weights_are_of(tmp_path
     (tmp_path / choice.FILE).write_text(report.text().replace('"kept": 1', '"kept": 2'))
     found = choice.read(tmp_path)
     assert found is not None and found.kept == 2
-    assert found.verdict.startswith("Step 2 is the concept. By the figures: step 1 is kept")
+    assert found.verdict.startswith("Step 2 is the concept. By the figures: step 1, the first, is kept")

@@ -28,7 +28,7 @@ def test_another_checkpoint_becomes_the_concept(
     assert_published(trained.directory, "checkpoint-2")
     found = report(trained.directory)
     assert (found["kept"], found["chosen"]) == (2, 2)
-    assert found["verdict"].startswith("Step 2 is the concept. By the figures: step 4 is kept")
+    assert found["verdict"].startswith("Step 2 is the concept. By the figures: step 4, the last, is kept")
     choose(trained.directory, 4)
     assert_same(trained.weights(), last)
     assert (report(trained.directory)["kept"], report(trained.directory)["chosen"]) == (4, None)

@@ -145,7 +145,7 @@ def test_of_a_stopped_run_the_report_names_the_step_that_is_the_concept(
     stopped = train(evaluation_encoder=str(judge), should_stop=after(3), **JUDGED)
     found = report(stopped.directory)
     assert (found["kept"], found["chosen"]) == (3, 3)
-    assert found["verdict"].startswith("Step 3 is the concept. By the figures: step 1 is kept")
+    assert found["verdict"].startswith("Step 3 is the concept. By the figures: step 1, the first, is kept")
     assert_published(stopped.directory, "checkpoint-3")
     gone_on = train(evaluation_encoder=str(judge), resume_from_checkpoint="latest", **JUDGED)
     assert (report(gone_on.directory)["kept"], report(gone_on.directory)["chosen"]) == (1, None)

@@ -15,8 +15,9 @@ FILE = "evaluation.json"
 IMAGES = "evaluation"  # the folder of what was judged, STEP-INDEX.png, in the order of the places, then of the class
 WAITING = "training-evaluation"  # a folder with both, of a training that has not published its weights
 
-AS_GOOD = 0.9  # of the best balance: a few sketches cannot tell it from the best
-FALL = 0.8  # of the best balance; below it twice running, the best is behind, and not by chance
+# Of the best balance. At learning rates near 0, where weights hardly change, exams of one run differed by up to a tenth.
+AS_GOOD = 0.9  # from there on a few sketches cannot tell a step from the best
+FALL = 0.8  # of the best balance; below it twice running, the best is behind: twice what chance does
 PATIENCE = 2
 LEAK = 0.5  # of the class's way to the photos; beyond it, it is nearer to them than to what it was
 SAME = 1e-3  # cosines that differ by no more are of the same pictures, on whatever machine
@@ -74,8 +75,10 @@ class Judged:
     def drifted(self, by: Yardstick) -> float:
         """How far its class has moved, of what is allowed: what another seed would have moved it, and half the way to the photos
         (prior preservation may fail within the first where a class is varied). 0 without a class."""
-        if self.drift is None or not by.drift_bound:
+        if self.drift is None or by.drift_bound is None:
             return 0.0
+        if by.drift_bound <= 0:  # another seed would have moved it nowhere
+            return math.inf if self.drift > 0 else 0.0
         moved = self.drift / by.drift_bound
         if self.preservation is None or by.base_preservation is None:
             return moved
@@ -183,10 +186,18 @@ def is_past(judged: Sequence[Judged], by: Yardstick) -> bool:
 def verdict(judged: Sequence[Judged], by: Yardstick) -> str:
     """What was kept and why, in one sentence."""
     kept = best(judged, by)
+    ends = {
+        max(each.step for each in judged): ", the last,",
+        min(each.step for each in judged): ", the first,",
+    }
+    place = ends.get(kept.step, "") if len(judged) > 1 else ""
     said = (
-        f"Step {kept.step} is kept: it is {kept.learnt(by):.0%} of the way from the base to the photos and follows"
+        f"Step {kept.step}{place} is kept: it is {kept.learnt(by):.0%} of the way from the base to the photos and follows"
         f" prompts {kept.obeyed(by):.0%} as well as the base"
     )
+    top = max((each for each in judged if each.within(by)), key=lambda each: each.balance(by), default=kept)
+    if top.balance(by) > kept.balance(by):
+        said += f"; that step {top.step} is better cannot be told by so few pictures"
     if not any(each.within(by) for each in judged):
         said += "; its class has drifted at every step, at this one the least: use prior preservation, or fewer steps"
     elif drifted := [each.step for each in judged if not each.within(by)]:
