@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from trainer import evaluation, generation
 from trainer.config import Concept, GenerationConfig
@@ -49,21 +50,34 @@ def test_diversity_is_one_among_images_that_have_nothing_in_common() -> None:
     assert evaluation.diversity(torch.stack([EAST, EAST, EAST])) == pytest.approx(0)
 
 
-def test_a_sample_repeats_a_photo_when_it_is_nearer_to_it_than_any_two_photos_are() -> None:
-    between = torch.nn.functional.normalize(EAST + NORTH, dim=0)  # 0.71 like EAST
-    photos = torch.stack([EAST, between, WEST])
-    near, less = (
-        torch.nn.functional.normalize(WEST + share * torch.eye(3)[2], dim=0) for share in (0.9, 1.1)
-    )
-    assert evaluation.copied((torch.stack([EAST, near, less, -NORTH]), photos)) == [0, 2, None, None]
+def on_the_circle(*degrees: float) -> Tensor:
+    angles = torch.tensor(degrees).deg2rad()
+    return torch.stack([angles.cos(), angles.sin()], dim=1)
 
 
-def test_a_copy_is_one_by_both_encoders_and_of_the_same_photo() -> None:
-    apart = torch.stack([EAST, NORTH])
-    turned = apart.flip(0)  # the other encoder takes the first photo for what this one takes the second for
-    assert evaluation.copied((apart, apart), (apart, apart)) == [0, 1]
-    assert evaluation.copied((apart, apart), (turned, apart)) == [None, None]
-    assert evaluation.copied((apart, apart), (torch.stack([EAST, WEST]), apart)) == [0, None]
+def test_a_sample_repeats_a_photo_when_it_is_half_as_far_from_it_as_from_the_others() -> None:
+    photos = on_the_circle(0, 90, -90)
+    # unit vectors are twice the sine of half their angle apart: 38 degrees 0.651, of 0.877 and 1.798; 40 degrees 0.684, of 0.845
+    # and 1.813
+    assert evaluation.copied((on_the_circle(0, 38, 40, 89, -80, 180), photos)) == [0, 0, None, 1, 2, None]
+
+
+def test_a_likeness_that_is_near_to_all_photos_repeats_none() -> None:
+    photos, between = on_the_circle(0, 10, 20), on_the_circle(5, 15)
+    closest = (photos @ photos.T).fill_diagonal_(-1).max()
+    assert (between @ photos.T).max() > closest  # though they are nearer to one than any two photos are
+    assert evaluation.copied((between, photos)) == [None, None]
+
+
+def test_one_encoder_that_sees_a_copy_is_enough() -> None:
+    apart, halfway = on_the_circle(0, 90), on_the_circle(45, 45)
+    assert evaluation.copied((apart, apart), (halfway, apart)) == [0, 1]
+    assert evaluation.copied((halfway, apart), (apart, apart)) == [0, 1]
+    assert evaluation.copied((halfway, apart), (halfway, apart)) == [None, None]
+
+
+def test_photos_that_are_one_and_the_same_are_no_others() -> None:
+    assert evaluation.copied((on_the_circle(0, 30), on_the_circle(0, 0))) == [0, None]
 
 
 @pytest.mark.parametrize(

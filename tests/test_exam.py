@@ -14,7 +14,8 @@ from trainer import choice, concept, evaluation, exam, finish, photos
 from trainer.choose import choose
 from trainer.config import TrainingConfig, training_config
 
-PICTURES = 5 + 4  # of the subject, and of the class alone
+ASKED = len(exam.PLACES)
+PICTURES = ASKED + 4  # of the subject, and of the class alone
 JUDGED = {"checkpointing_steps": 1, "max_train_steps": 4, "learning_rate": 1e-2}
 
 
@@ -72,7 +73,7 @@ def test_what_is_said_of_the_class_is_of_its_pictures(train: Train, judge: Path)
     for judged in report(trained.directory)["judged"]:
         pictures = [
             photos.open_photo(trained.directory / choice.IMAGES / f"{judged['step']:06d}-{index}.png")
-            for index in range(5, PICTURES)
+            for index in range(ASKED, PICTURES)
         ]
         like = evaluation.subject_fidelity(eyes.embed_images(pictures), eyes.embed_images(taken))
         assert judged["preservation"] == pytest.approx(like, abs=1e-5)
@@ -245,17 +246,31 @@ def test_no_more_is_judged_than_its_share_of_the_run(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(exam, "SHARE", 0.15)
     monkeypatch.setattr(exam, "STEPS", 7)
     monkeypatch.setattr(exam, "CLASS_STEPS", 4)
-    assert exam.planned(config(), 600) == [100, 200, 300, 400, 500, 600]
-    assert exam.planned(config(), 450) == [100, 300, 400, 450]
-    assert exam.planned(config(), 60) == []
+    assert exam.plan(config(), 600).steps == [200, 400, 600]
+    assert exam.plan(config(), 450).steps == [100, 300, 400, 450]
+    assert exam.plan(config(), 60).steps == []
     for steps in (100, 250, 500, 2000):
-        plan = exam.planned(config(checkpointing_steps=20), steps)
-        # five images of seven steps, four of four, each twice for guidance; training takes four forwards for each of two
-        assert (len(plan) + 1) * (5 * 7 + 4 * 4) * 2 <= 0.15 * steps * 4 * 2 or not plan
-        assert plan == sorted(set(plan)) and (not plan or plan[-1] == steps)
-        assert all(step % 20 == 0 or step == steps for step in plan)
-    twice = exam.planned(config(checkpointing_steps=20, train_batch_size=2), 500)
-    assert len(twice) > len(exam.planned(config(checkpointing_steps=20), 500))
+        plan = exam.plan(config(checkpointing_steps=20), steps)
+        # a picture of seven steps a place, four of four, each twice for guidance; training takes four forwards for each of two
+        forwards = (len(plan.steps) + 1) * (len(plan.places) * 7 + 4 * 4) * 2
+        assert plan.cost == forwards / (4 * 2) * bool(plan.steps)
+        assert plan.cost <= 0.15 * steps
+        assert plan.steps == sorted(set(plan.steps)) and (not plan.steps or plan.steps[-1] == steps)
+        assert all(step % 20 == 0 or step == steps for step in plan.steps)
+    twice = exam.plan(config(checkpointing_steps=20, train_batch_size=2), 2000)
+    assert len(twice.steps) > len(exam.plan(config(checkpointing_steps=20), 2000).steps)
+
+
+def test_a_run_with_no_time_for_three_exams_of_all_places_is_asked_fewer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(exam, "SHARE", 0.15)
+    monkeypatch.setattr(exam, "STEPS", 7)
+    monkeypatch.setattr(exam, "CLASS_STEPS", 4)
+    assert exam.plan(config(), 600).places == exam.PLACES
+    assert exam.plan(config(), 450).places == exam.PLACES[:5]
+    # where two checkpoints are all there is, two exams are enough
+    assert exam.plan(config(checkpointing_steps=300), 450).places == exam.PLACES
 
 
 def test_a_run_too_short_to_be_judged_is_not_and_says_so(

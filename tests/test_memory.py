@@ -80,8 +80,8 @@ def test_what_moves_an_estimate(asked: TrainingConfig) -> None:
 def test_judging_takes_its_share(asked: TrainingConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory.exam, "SHARE", 100)
     whole, judged = changed(asked), changed(asked, evaluation_encoder="a/clip")
-    # the base and four checkpoints, each of five images of seven steps and four of four, every step of two forwards
-    in_steps = 5 * (5 * 7 + 4 * 4) * 2 / (4 * 2 * asked.train_batch_size)
+    # the base and four checkpoints, each of ten images of seven steps and four of four, every step of two forwards
+    in_steps = 5 * (10 * 7 + 4 * 4) * 2 / (4 * 2 * asked.train_batch_size)
     assert judged.seconds == pytest.approx(whole.seconds + in_steps * 0.25)
     assert judged.disk_bytes == whole.disk_bytes + 1000  # the best beside the newest
     assert changed(asked, evaluation_encoder="a/clip", keep="last") == whole

@@ -1,6 +1,7 @@
 """Judging checkpoints while training: fixed prompts and seeds, painted with the weights as they are, compared by a CLIP."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from diffusers import StableDiffusionPipeline
@@ -13,15 +14,22 @@ from trainer.config import TrainingConfig
 from trainer.errors import ModelError
 from trainer.previews import Painter
 
-# Of the paper's prompts for objects (section 4.1): places far from each other, and from where people take photos; and none,
-# where a concept that repeats its photos is found out.
+# Of the paper's prompts for objects (section 4.1): places far from each other, and from where people take photos; none, where a
+# concept that repeats its photos is found out; and those where people take them, likewise.
 PLACES = (
     "in the snow",
     "in the jungle",
     "",
     "floating on top of water",
     "with the Eiffel Tower in the background",
+    "on top of green grass with sunflowers around it",
+    "on the beach",
+    "on a cobblestone street",
+    "on top of a purple rug in a forest",
+    "on top of a wooden floor",
 )
+FEWEST = 5  # of them, in a run that has no time for more
+SURE = 3  # exams of all PLACES are better than more of FEWEST: by five pictures chance chose steps
 STEPS = 7  # denoising steps: enough to tell one checkpoint from another, not to be shown
 # Images of the class alone, by which drift is told, and their steps: how far a class has moved differs more from seed to seed
 # (0.1 to 0.7 on one concept) than from 4 steps to 8 of the same seed.
@@ -46,27 +54,40 @@ def _own(config: TrainingConfig, name: str) -> str | None:
     return str(folder) if folder.is_dir() else None
 
 
-def cost(config: TrainingConfig) -> float:
-    """Of one exam, in training steps of one process, for which the others wait; counted in forward passes: guidance takes
-    two for each denoising step."""
+@dataclass(frozen=True)
+class Plan:
+    """What is asked, and at which steps; `cost` of all of it, the base's too, in training steps of one process, for which the
+    others wait."""
+
+    places: tuple[str, ...]
+    steps: list[int]
+    cost: float
+
+
+def plan(config: TrainingConfig, total: int) -> Plan:
+    """Of a run of `total` steps: of the checkpoints and the end as many as SHARE allows, the later ones rather.
+
+    Counted without a clock, so that a run that was resumed judges the same steps; no steps where there is no time for one."""
+    steps = sorted({*range(config.checkpointing_steps, total, config.checkpointing_steps), total})
+
+    def exams(places: tuple[str, ...]) -> int:
+        return int(SHARE * total / _cost(config, len(places))) - 1  # the base's is one too
+
+    places = PLACES if exams(PLACES) >= min(SURE, len(steps)) else PLACES[:FEWEST]
+    count = min(exams(places), len(steps))
+    if count < 1:
+        return Plan(places, [], 0.0)
+    stride = len(steps) / count
+    judged = [steps[len(steps) - 1 - round(index * stride)] for index in reversed(range(count))]
+    return Plan(places, judged, (count + 1) * _cost(config, len(places)))
+
+
+def _cost(config: TrainingConfig, pictures: int) -> float:
+    """Of one exam, in training steps; counted in forward passes: guidance takes two for each denoising step."""
     examples = config.train_batch_size * config.gradient_accumulation_steps
     step = EXAMPLE_COST * examples * (1 + config.with_prior_preservation)
     of_class = CLASS_STEPS * CLASS_SEEDS if config.concepts[0].class_prompt else 0
-    return 2 * (STEPS * len(PLACES) + of_class) / step
-
-
-def planned(config: TrainingConfig, total: int) -> list[int]:
-    """The steps that are judged: of the checkpoints and the end as many as SHARE allows, the later ones rather.
-
-    Counted without a clock, so that a run that was resumed judges the same steps."""
-    steps = sorted({*range(config.checkpointing_steps, total, config.checkpointing_steps), total})
-    exams = int(SHARE * total / cost(config)) - 1  # the base's is one too
-    if exams >= len(steps):
-        return steps
-    if exams < 1:
-        return []
-    stride = len(steps) / exams
-    return [steps[len(steps) - 1 - round(index * stride)] for index in reversed(range(exams))]
+    return 2 * (STEPS * pictures + of_class) / step
 
 
 def begin(
@@ -81,7 +102,8 @@ def begin(
     name = encoder_of(config)
     if config.keep == "last" or name is None:
         return None
-    if not planned(config, total):
+    planned = plan(config, total)
+    if not planned.steps:
         log(f"the last step is kept, unjudged: judging would take more than {SHARE:.0%} of so short a run")
         return None
     taken = photos.list_photos(config.concepts[0].instance_data_dir)
@@ -93,7 +115,7 @@ def begin(
     except ModelError as error:
         log(f"the last step is kept, unjudged: {error}")
         return None
-    return Exam(config, pipeline, resolution, judge, [photos.open_photo(path) for path in taken])
+    return Exam(config, pipeline, resolution, judge, [photos.open_photo(path) for path in taken], planned)
 
 
 def make_room(directory: Path, *, resumed: bool) -> None:
@@ -117,15 +139,17 @@ class Exam:
         resolution: int,
         judge: evaluation.Judge,
         taken: list[Image.Image],
+        planned: Plan,
     ) -> None:
         self.judge, self.directory = judge, Path(config.output_dir) / choice.WAITING
+        self.steps, places = planned.steps, planned.places
         self.subject, kind = config.concepts[0].instance_prompt, config.concepts[0].class_prompt
-        self.shown = tuple(prompting.shown(self.subject, PLACES))
-        asked, of_base = map(list, zip(*prompting.asked(config.concepts[0], PLACES), strict=True))
+        self.shown = tuple(prompting.shown(self.subject, places))
+        asked, of_base = map(list, zip(*prompting.asked(config.concepts[0], places), strict=True))
         # CLIP knows no identifier; where the class was not told either, it has to read past one
         self.texts = judge.embed_texts(of_base)
         self.photos, self.photos_by_clip = judge.embed_subjects(taken), judge.embed_images(taken)
-        self.seeds = [config.seed + index for index in range(max(len(PLACES), CLASS_SEEDS))]
+        self.seeds = [config.seed + index for index in range(max(len(places), CLASS_SEEDS))]
 
         def painter(prompts: list[str], num_inference_steps: int, *, train_text_encoder: bool) -> Painter:
             return Painter(
@@ -142,7 +166,7 @@ class Exam:
         class_yard = painter(alone, CLASS_STEPS, train_text_encoder=False)
         self.painter = painter(asked, STEPS, train_text_encoder=config.train_text_encoder)
         self.class_painter = painter(alone, CLASS_STEPS, train_text_encoder=config.train_text_encoder)
-        painted = yard.paint(pipeline.unet, None, self.seeds[: len(PLACES)])
+        painted = yard.paint(pipeline.unet, None, self.seeds[: len(self.shown)])
         self.base_class = (
             judge.embed_subjects(class_yard.paint(pipeline.unet, None, self.seeds[:CLASS_SEEDS]))
             if kind
@@ -177,7 +201,7 @@ class Exam:
 
     def sit(self, unet: nn.Module, text_encoder: nn.Module | None, step: int) -> Judged:
         """Judge the weights as they are; the images and the figures are written."""
-        images = self.painter.paint(unet, text_encoder, self.seeds[: len(PLACES)])
+        images = self.painter.paint(unet, text_encoder, self.seeds[: len(self.shown)])
         of_class = self.class_painter.paint(unet, text_encoder, self.seeds[:CLASS_SEEDS])
         folder = self.directory / choice.IMAGES
         folder.mkdir(parents=True, exist_ok=True)

@@ -234,7 +234,7 @@ class Run:
     def build(self) -> None:
         """What is trained and what trains it, from the checkpoint where there is one, spread over the processes."""
         config, accelerator = self.config, self.accelerator
-        self.judged_steps = exam.planned(config, self.total) if self.exam else []
+        self.judged_steps = self.exam.steps if self.exam else []
         unet, text_encoder = (
             self.pipeline.unet,
             self.pipeline.text_encoder if config.train_text_encoder else None,

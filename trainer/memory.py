@@ -271,10 +271,11 @@ def scaled(measured: Measurement, config: TrainingConfig, own: int, classes: int
     epoch = math.ceil(max(own, classes) / batch)
     steps = config.max_train_steps or epoch * config.num_train_epochs
     judged = config.keep == "best" and exam.encoder_of(config) is not None
-    plan = exam.planned(config, steps) if judged else []
-    exams = (len(plan) + 1) * exam.cost(config) if plan else 0.0  # the base's too
+    plan = exam.plan(config, steps) if judged else None
     # what is judged is kept, at the end too
-    checkpoints = steps // config.checkpointing_steps + bool(plan and steps % config.checkpointing_steps)
+    checkpoints = steps // config.checkpointing_steps + bool(
+        plan and plan.steps and steps % config.checkpointing_steps
+    )
     every = config.validation_epochs * epoch if config.validation_epochs else config.validation_steps
     previews = steps // every * config.num_validation_images if config.validation_prompt else 0
     seconds = (
@@ -282,7 +283,7 @@ def scaled(measured: Measurement, config: TrainingConfig, own: int, classes: int
         + missing * measured.class_image_seconds
         + (own + classes) * measured.encode_seconds
         + measured.build_seconds
-        + (steps + exams) * measured.step_seconds
+        + (steps + (plan.cost if plan else 0)) * measured.step_seconds
         + checkpoints * measured.checkpoint_seconds
         + previews * measured.preview_seconds
         + measured.finish_seconds
