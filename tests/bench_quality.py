@@ -21,9 +21,9 @@ On a machine with a GPU and the Hub, the paper's table for Stable Diffusion, all
         --evaluation_encoder openai/clip-vit-base-patch32 --subject_encoder facebook/dino-vits16
 
 Figures: DINO, CLIP-I and CLIP-T as in the paper; PRES, the likeness of the class alone to the photos (less is better); DIV,
-how much images of one prompt differ, by the encoder in DINO's place where the paper has LPIPS; the samples that are nearer
-to a photo than any two photos are to each other. `both` is what ours chooses its checkpoints by (trainer/choice.py): the
-harmonic mean of the way from the base to the photos and of what is left of the base's agreement with the prompts.
+how much images of one prompt differ, by the encoder in DINO's place where the paper has LPIPS; the samples that repeat a
+photo (trainer/evaluation.py's `copied`). `both` is what ours chooses its checkpoints by (trainer/choice.py): the harmonic
+mean of the way from the base to the photos and of what is left of the base's agreement with the prompts.
 """
 
 import argparse

@@ -44,8 +44,8 @@ PLACES = (
     "on top of a dirt road",
     "on top of a white rug",
 )
-# Carlini's own. By it 10 % of other real photos of a subject pass for copies, of nine sets; by "nearer than any two photos are to
-# each other" 37 %, or 22 % where two encoders must agree, which finds fewer of the copies.
+# Carlini's own. tests/bench_copying.py has what it finds, and "nearer than any two photos are to each other", which takes twice as
+# many likenesses for copies and finds fewer that are.
 COPY = 0.5
 # the first that the subject's prompts do not name
 NEIGHBOURS = ("a photo of a dog", "a photo of a cat", "a photo of a car")
