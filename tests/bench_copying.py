@@ -101,6 +101,8 @@ def main() -> None:
     parser.add_argument("--evaluation_encoder", default=str(toybox / "clip"))
     parser.add_argument("--subject_encoder", default=str(toybox / "subject_encoder"))
     options = parser.parse_args()
+    if bool(options.samples) != bool(options.of):
+        parser.error("--samples and --of go together")
     judge = evaluation.load_judge(options.evaluation_encoder, options.subject_encoder)
     pipeline = models.load_pipeline(options.base)
     side = models.base_resolution(pipeline)
@@ -112,12 +114,13 @@ def main() -> None:
             found.setdefault(what, {}).setdefault(name, []).extend(rule(samples, of_photos).tolist())
 
     for folder in sorted(path for path in options.photos.iterdir() if path.is_dir()):
-        taken = [image.crop(center_square(image)) for image in opened(folder)]
+        taken = opened(folder)
         if len(taken) < FEWEST:
             continue
         own = seen(judge, taken)
         for what, alter in ALTERED.items():
-            copies = through(pipeline.vae, [alter(image) for image in taken], side)
+            squares = [alter(image.crop(center_square(image))) for image in taken]
+            copies = through(pipeline.vae, squares, side)
             note(f"copy, {what}", seen(judge, copies), own)
         for index in range(len(taken)):
             rest = [other for other in range(len(taken)) if other != index]

@@ -9,7 +9,7 @@ import pytest
 from bench_copying import ROOT
 
 
-def test_copies_are_found_and_other_photos_are_none(
+def test_copies_are_found_and_few_other_photos_pass_for_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bear = ROOT / "examples/teddy-bear/instance_images"

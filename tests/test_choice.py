@@ -129,6 +129,9 @@ def test_the_verdict_says_what_was_kept_and_why() -> None:
     assert choice.verdict(steps[:1], YARD).startswith("Step 100 is kept: ")  # neither first nor last is news
     once = [judged(100, 0.5, 0.36, 0.1, 1), judged(200, 0.5, 0.36)]
     assert choice.verdict(once, YARD).endswith("as well as the base.")
+    for copies, told in (((1,), False), ((1, 2), True)):  # one of ten may be chance
+        last = replace(judged(200, 0.5, 0.36, 0.1, *copies), samples=10)
+        assert ("it repeats photo 2" in choice.verdict([once[0], last], YARD)) is told
 
 
 def test_a_report_of_an_earlier_rule_says_which_step_the_weights_are_of(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from trainer import evaluation, generation
 from trainer.config import Concept, GenerationConfig
 from trainer.errors import ModelError, PhotoError
 
+PROMPT = "a photo of sks dog"
 EAST, NORTH, WEST = torch.eye(3)[0], torch.eye(3)[1], -torch.eye(3)[0]
 
 
@@ -76,8 +77,31 @@ def test_one_encoder_that_sees_a_copy_is_enough() -> None:
     assert evaluation.copied((halfway, apart), (halfway, apart)) == [None, None]
 
 
+def test_of_a_style_the_encoder_of_subjects_is_not_asked() -> None:
+    copies, others = (
+        (on_the_circle(0, 90), on_the_circle(0, 90)),
+        (on_the_circle(45, 45), on_the_circle(0, 90)),
+    )
+    for prompt, found in ((PROMPT, [0, 1]), ("a picture in the sks style", [None, None])):
+        assert evaluation.repeated(prompt, others, copies) == found
+        assert evaluation.repeated(prompt, copies, others) == [0, 1]
+
+
 def test_photos_that_are_one_and_the_same_are_no_others() -> None:
-    assert evaluation.copied((on_the_circle(0, 30), on_the_circle(0, 0))) == [0, None]
+    one, other, stranger = torch.nn.functional.normalize(
+        torch.randn(3, 384, generator=torch.Generator().manual_seed(0)), dim=1
+    )
+    nearly = torch.nn.functional.normalize(one + 1e-3 * other, dim=0)
+    assert evaluation.copied((torch.stack([one, nearly, stranger]), torch.stack([one, one, nearly]))) == [
+        0,
+        2,
+        None,
+    ]
+    # and do not hide a copy among photos that differ
+    twice = torch.stack([one, nearly, other])
+    like = torch.nn.functional.normalize(one + 0.4 * stranger, dim=0)
+    assert evaluation.copied((torch.stack([like, stranger]), twice))[0] in (0, 1)
+    assert evaluation.copied((torch.stack([like, stranger]), twice))[1] is None
 
 
 @pytest.mark.parametrize(
@@ -115,7 +139,7 @@ def test_a_concept_s_figures_are_of_its_samples(judge: Path, subject_encoder: Pa
         base_neighbour=[picture("green"), picture("white")],
         concept_neighbour=[picture("black"), picture("white")],
     )
-    found = evaluation.evaluate(painted, photos, texts, by_clip)
+    found = evaluation.evaluate(PROMPT, painted, photos, texts, by_clip)
     of_photos, of_texts = clip.embed_images(photos), clip.embed_texts(texts)
     seen = {
         name: clip.embed_images([picture(name)])[0] for name in ("red", "blue", "green", "black", "white")
@@ -138,7 +162,7 @@ def test_a_concept_s_figures_are_of_its_samples(judge: Path, subject_encoder: Pa
         float((torch.stack([seen["blue"], seen["white"]]) @ of_photos.T).mean()), abs=1e-5
     )
     assert found.copied[0] == 0  # it is the photo
-    both = evaluation.evaluate(painted, photos, texts, clip)
+    both = evaluation.evaluate(PROMPT, painted, photos, texts, clip)
     assert both.clip_i == found.clip_i and both.prompt == found.prompt
     assert clip.subject is not None
     told = clip.subject.embed_images([*photos, *map(picture, ("green", "blue", "white", "black"))])
@@ -149,11 +173,11 @@ def test_a_concept_s_figures_are_of_its_samples(judge: Path, subject_encoder: Pa
     assert both.preservation == pytest.approx(float((told[[3, 4]] @ told[:2].T).mean()), abs=1e-5)
     assert both.drift == pytest.approx(float(1 - (1 + told[4] @ told[5]) / 2), abs=1e-5)
     without = evaluation.evaluate(
-        dataclasses.replace(painted, base_class=[], concept_class=[]), photos, texts, by_clip
+        PROMPT, dataclasses.replace(painted, base_class=[], concept_class=[]), photos, texts, by_clip
     )
     assert (without.drift, without.preservation, without.diversity) == (None, None, None)
     with pytest.raises(PhotoError, match="at least two"):
-        evaluation.evaluate(painted, photos[:1], texts, by_clip)
+        evaluation.evaluate(PROMPT, painted, photos[:1], texts, by_clip)
 
 
 def test_base_and_concept_are_asked_the_same_at_the_same_seeds(full: Path) -> None:

@@ -101,6 +101,24 @@ def test_a_resumed_run_finds_the_same(train: Train, judge: Path) -> None:
     assert_same(parts.weights(), whole.weights())
 
 
+def test_a_run_that_goes_on_for_longer_is_asked_what_it_was_asked(
+    train: Train, judge: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "is_past", lambda judged, by: False)
+    with monkeypatch.context() as short:
+        short.setattr(exam, "PLACES", exam.PLACES[:5])
+        cut = train(evaluation_encoder=str(judge), should_stop=after(2), **JUDGED)
+    before = report(cut.directory)
+    longer = train(
+        evaluation_encoder=str(judge), resume_from_checkpoint="latest", **JUDGED | {"max_train_steps": 6}
+    )
+    found = report(longer.directory)
+    assert found["places"] == before["places"] and len(found["places"]) == 5
+    assert [each["step"] for each in found["judged"]] == [1, 2, 3, 4, 5, 6]
+    assert found["judged"][0] == before["judged"][0]
+    assert not any("cannot be compared" in each["message"] for each in longer.told("log"))
+
+
 def test_judging_draws_nothing_from_what_the_training_draws_from(train: Train, judge: Path) -> None:
     lora = {"method": "lora", "rank": 2, "lora_dropout": 0.5, "train_text_encoder": True, "keep": "last"}
     plain = train("plain", evaluation_encoder=str(judge), **JUDGED | lora)

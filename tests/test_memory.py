@@ -87,6 +87,14 @@ def test_judging_takes_its_share(asked: TrainingConfig, monkeypatch: pytest.Monk
     assert changed(asked, evaluation_encoder="a/clip", keep="last") == whole
 
 
+def test_a_run_too_short_to_be_judged_takes_nothing_more(asked: TrainingConfig) -> None:
+    encoder = {"evaluation_encoder": "a/clip"}
+    for limit in (None, 1):
+        assert changed(asked, checkpoints_total_limit=limit, **encoder) == changed(
+            asked, checkpoints_total_limit=limit
+        )
+
+
 @pytest.mark.parametrize(
     ("estimate", "sentence"),
     [

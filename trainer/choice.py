@@ -15,10 +15,12 @@ FILE = "evaluation.json"
 IMAGES = "evaluation"  # the folder of what was judged, STEP-INDEX.png, in the order of the places, then of the class
 WAITING = "training-evaluation"  # a folder with both, of a training that has not published its weights
 
-# Of the best balance. At learning rates near 0, where weights hardly change, exams of one run differed by up to a tenth.
+# Of the best balance. At learning rates near 0, where weights hardly change, exams of one run, of five pictures each, differed by
+# up to a tenth.
 AS_GOOD = 0.9  # from there on a few sketches cannot tell a step from the best
 FALL = 0.8  # of the best balance; below it twice running, the best is behind: twice what chance does
 PATIENCE = 2
+CHANCE = 0.1  # of samples; as many other real photos of a subject pass for copies (tests/bench_copying.py)
 LEAK = 0.5  # of the class's way to the photos; beyond it, it is nearer to them than to what it was
 SAME = 1e-3  # cosines that differ by no more are of the same pictures, on whatever machine
 
@@ -211,11 +213,11 @@ def verdict(judged: Sequence[Judged], by: Yardstick) -> str:
 
 
 def _repeats(judged: Sequence[Judged]) -> tuple[int, int] | None:
-    """(step, photo): since when samples of every checkpoint repeat photos, and which the last repeats most."""
+    """(step, photo): since when more samples of every checkpoint repeat photos than chance does, and which the last repeats most."""
     ordered = sorted(judged, key=lambda each: each.step)
     since = None
     for each in reversed(ordered):
-        if not each.copied:
+        if len(each.copied) <= CHANCE * each.samples:
             break
         since = each.step
     if since is None:

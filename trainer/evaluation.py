@@ -44,9 +44,10 @@ PLACES = (
     "on top of a dirt road",
     "on top of a white rug",
 )
-# Carlini's own. tests/bench_copying.py has what it finds, and "nearer than any two photos are to each other", which takes twice as
-# many likenesses for copies and finds fewer that are.
+# Carlini's own. tests/bench_copying.py compares it with a plainer rule, "nearer than any two photos are to each other", which takes
+# twice as many likenesses for copies, and finds fewer of those that are.
 COPY = 0.5
+ONE = 0.05  # photos that are less apart are one and the same
 # the first that the subject's prompts do not name
 NEIGHBOURS = ("a photo of a dog", "a photo of a cat", "a photo of a car")
 
@@ -179,11 +180,25 @@ def copied(*views: tuple[Tensor, Tensor]) -> list[int | None]:
     ]
 
 
+def repeated(
+    instance_prompt: str, by_clip: tuple[Tensor, Tensor], by_subject: tuple[Tensor, Tensor]
+) -> list[int | None]:
+    """`copied` by both encoders, but of a style by the CLIP alone: its photos are of different things, and to an encoder of subjects
+    any house passes for the house."""
+    return copied(by_clip) if prompting.is_style(instance_prompt) else copied(by_clip, by_subject)
+
+
 def _share_of_the_way(samples: Tensor, photos: Tensor) -> Tensor:
     """(N, P): how far each sample is from each photo, of how far it is from the others; distances of unit vectors."""
-    distances = (2 - 2 * samples @ photos.T).clamp_min(0).sqrt()
-    to_others = (distances.sum(dim=1, keepdim=True) - distances) / (len(photos) - 1)
-    return distances / to_others.clamp_min(1e-6)  # photos that are one and the same are no others
+    distances, others = _apart(samples, photos), (_apart(photos, photos) > ONE).float()
+    count = others.sum(dim=1)
+    # where all photos are one, there is only what pictures of different things are apart: about 1
+    to_others = torch.where(count > 0, distances @ others.T / count.clamp_min(1), 1.0)
+    return distances / to_others
+
+
+def _apart(ours: Tensor, theirs: Tensor) -> Tensor:
+    return (2 - 2 * ours @ theirs.T).clamp_min(0).sqrt()
 
 
 @dataclass(frozen=True)
@@ -309,7 +324,7 @@ def paint(
 
 
 def evaluate(
-    painted: Painted, taken: Sequence[Image.Image], texts: Sequence[str], judge: Judge
+    instance_prompt: str, painted: Painted, taken: Sequence[Image.Image], texts: Sequence[str], judge: Judge
 ) -> Evaluation:
     """The figures; `texts` are those that the samples are to agree with, one for each of them.
 
@@ -335,7 +350,7 @@ def evaluate(
         clip_i=likeness(by_clip, theirs, ours),
         prompt=prompt_fidelity(ours, wanted),
         base_prompt=prompt_fidelity(theirs, wanted),
-        copied=tuple(copied((samples, of_photos), (ours, by_clip))),
+        copied=tuple(repeated(instance_prompt, (ours, by_clip), (samples, of_photos))),
         neighbour_drift=language_drift(
             judge.embed_subjects(painted.concept_neighbour), judge.embed_subjects(painted.base_neighbour)
         ),
@@ -367,4 +382,4 @@ def evaluate_concept(
         on_step=on_step,
     )
     texts = [plain for _, plain in prompting.asked(subject, places) for _ in range(num_samples)]
-    return evaluate(painted, taken, texts, judge), painted
+    return evaluate(subject.instance_prompt, painted, taken, texts, judge), painted

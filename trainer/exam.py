@@ -28,8 +28,8 @@ PLACES = (
     "on top of a purple rug in a forest",
     "on top of a wooden floor",
 )
-FEWEST = 5  # of them, in a run that has no time for more
-SURE = 3  # exams of all PLACES are better than more of FEWEST: by five pictures chance chose steps
+SHORT = 5  # of them, in a run that has no time for ENOUGH exams: with so few pictures chance has a say in which step is best
+ENOUGH = 3
 STEPS = 7  # denoising steps: enough to tell one checkpoint from another, not to be shown
 # Images of the class alone, by which drift is told, and their steps: how far a class has moved differs more from seed to seed
 # (0.1 to 0.7 on one concept) than from 4 steps to 8 of the same seed.
@@ -56,30 +56,32 @@ def _own(config: TrainingConfig, name: str) -> str | None:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked, and at which steps; `cost` of all of it, the base's too, in training steps of one process, for which the
-    others wait."""
+    """What is asked, and at which steps, none where there is no time for one; `cost` of all of it, the base's too, in training steps
+    of one process, for which the others wait."""
 
     places: tuple[str, ...]
     steps: list[int]
     cost: float
 
 
-def plan(config: TrainingConfig, total: int) -> Plan:
+def plan(config: TrainingConfig, total: int, count: int | None = None) -> Plan:
     """Of a run of `total` steps: of the checkpoints and the end as many as SHARE allows, the later ones rather.
 
-    Counted without a clock, so that a run that was resumed judges the same steps; no steps where there is no time for one."""
+    `count` places are asked, or as many as leave time for ENOUGH exams, fewer where there are fewer checkpoints. Counted without
+    a clock, so that a run that was resumed judges the same steps."""
     steps = sorted({*range(config.checkpointing_steps, total, config.checkpointing_steps), total})
 
-    def exams(places: tuple[str, ...]) -> int:
-        return int(SHARE * total / _cost(config, len(places))) - 1  # the base's is one too
+    def exams(pictures: int) -> int:
+        return int(SHARE * total / _cost(config, pictures)) - 1  # the base's is one too
 
-    places = PLACES if exams(PLACES) >= min(SURE, len(steps)) else PLACES[:FEWEST]
-    count = min(exams(places), len(steps))
-    if count < 1:
-        return Plan(places, [], 0.0)
-    stride = len(steps) / count
-    judged = [steps[len(steps) - 1 - round(index * stride)] for index in reversed(range(count))]
-    return Plan(places, judged, (count + 1) * _cost(config, len(places)))
+    if count is None:
+        count = len(PLACES) if exams(len(PLACES)) >= min(ENOUGH, len(steps)) else SHORT
+    sat = min(exams(count), len(steps))
+    if sat < 1:
+        return Plan(PLACES[:count], [], 0.0)
+    stride = len(steps) / sat
+    judged = [steps[len(steps) - 1 - round(index * stride)] for index in reversed(range(sat))]
+    return Plan(PLACES[:count], judged, (sat + 1) * _cost(config, count))
 
 
 def _cost(config: TrainingConfig, pictures: int) -> float:
@@ -102,7 +104,7 @@ def begin(
     name = encoder_of(config)
     if config.keep == "last" or name is None:
         return None
-    planned = plan(config, total)
+    planned = plan(config, total, _asked_before(config))
     if not planned.steps:
         log(f"the last step is kept, unjudged: judging would take more than {SHARE:.0%} of so short a run")
         return None
@@ -116,6 +118,14 @@ def begin(
         log(f"the last step is kept, unjudged: {error}")
         return None
     return Exam(config, pipeline, resolution, judge, [photos.open_photo(path) for path in taken], planned)
+
+
+def _asked_before(config: TrainingConfig) -> int | None:
+    """How many places the run that goes on here was asked for: it may be longer now, and its figures are to be compared."""
+    known = choice.read(Path(config.output_dir) / choice.WAITING)
+    count = len(known.places) if known else 0
+    asked = tuple(prompting.shown(config.concepts[0].instance_prompt, PLACES[:count]))
+    return count if known and known.places == asked else None
 
 
 def make_room(directory: Path, *, resumed: bool) -> None:
@@ -218,7 +228,7 @@ class Exam:
         if self.base_class is not None:
             class_alone = self.judge.embed_subjects(of_class)
             drift = evaluation.language_drift(class_alone, self.base_class)
-        copied = evaluation.copied((subjects, self.photos), (by_clip, self.photos_by_clip))
+        copied = evaluation.repeated(self.subject, (by_clip, self.photos_by_clip), (subjects, self.photos))
         return Judged(
             step=step,
             subject=evaluation.subject_fidelity(subjects, self.photos),

@@ -270,12 +270,10 @@ def scaled(measured: Measurement, config: TrainingConfig, own: int, classes: int
     batch = config.train_batch_size * config.gradient_accumulation_steps
     epoch = math.ceil(max(own, classes) / batch)
     steps = config.max_train_steps or epoch * config.num_train_epochs
-    judged = config.keep == "best" and exam.encoder_of(config) is not None
-    plan = exam.plan(config, steps) if judged else None
+    plan = exam.plan(config, steps)
+    judged = plan.steps if config.keep == "best" and exam.encoder_of(config) is not None else []
     # what is judged is kept, at the end too
-    checkpoints = steps // config.checkpointing_steps + bool(
-        plan and plan.steps and steps % config.checkpointing_steps
-    )
+    checkpoints = steps // config.checkpointing_steps + bool(judged and steps % config.checkpointing_steps)
     every = config.validation_epochs * epoch if config.validation_epochs else config.validation_steps
     previews = steps // every * config.num_validation_images if config.validation_prompt else 0
     seconds = (
@@ -283,14 +281,14 @@ def scaled(measured: Measurement, config: TrainingConfig, own: int, classes: int
         + missing * measured.class_image_seconds
         + (own + classes) * measured.encode_seconds
         + measured.build_seconds
-        + (steps + (plan.cost if plan else 0)) * measured.step_seconds
+        + (steps + (plan.cost if judged else 0)) * measured.step_seconds
         + checkpoints * measured.checkpoint_seconds
         + previews * measured.preview_seconds
         + measured.finish_seconds
     )
     limit = config.checkpoints_total_limit
     # one more than are kept: the oldest goes when the newest is whole; and the best
-    kept = checkpoints if limit is None else min(checkpoints, limit + 1 + bool(plan))
+    kept = checkpoints if limit is None else min(checkpoints, limit + 1 + bool(judged))
     # twice: a concept that is there already is replaced when the new one is whole
     disk = (
         kept * measured.checkpoint_bytes

@@ -76,7 +76,7 @@ REASONS = {
     "snr_gamma": "weighs easy and hard noise levels evenly: steadier in few steps (min-SNR)",
     "num_validation_images": "enough to see it come",
     "validation_steps": "half way and at the end",
-    "checkpointing_steps": "each is judged, and the best becomes the concept",
+    "checkpointing_steps": "as many are judged as a seventh of the time allows, and the best becomes the concept",
     "checkpoints_total_limit": "all of a usual run, so that another can be chosen; of a long one the newest, and the best",
 }
 
@@ -115,7 +115,10 @@ ON_GPU: dict[str, tuple[Any, str]] = {
     "mixed_precision": ("bf16", "half the memory and twice the speed, without loss scaling"),
     "lr_scheduler": ("constant", "few steps leave no time to warm up or decay"),
     "validation_steps": (100, "previews often enough to see where it is learnt and where it is overdone"),
-    "checkpointing_steps": (100, "each is judged, and the best becomes the concept"),
+    "checkpointing_steps": (
+        100,
+        "as many are judged as a seventh of the time allows, and the best becomes the concept",
+    ),
     "evaluation_encoder": ("openai/clip-vit-base-patch32", "the CLIP that the paper's figures are by"),
     "subject_encoder": ("facebook/dino-vits16", "tells a subject from others of its kind, as in the paper"),
 }
