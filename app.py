@@ -180,7 +180,9 @@ def build(shared: Studio) -> gr.Blocks:
             lambda: gr.Tabs(selected="generate"), None, tabs, **QUIET
         )
         sure = gr.Checkbox(False, visible=False)
-        train.delete.click(train.remove, [current, sure], [current, train.answer], js=ASK, **QUIET).then(
+        # a press while a "no" is still on its way asks again
+        asked = QUIET | {"trigger_mode": "multiple"}
+        train.delete.click(train.remove, [current, sure], [current, train.answer], js=ASK, **asked).then(
             train.look, [current, train.seen], train.looked(), **QUIET
         ).then(dataset.show, current, dataset.shown(), **QUIET)
     return demo

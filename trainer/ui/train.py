@@ -384,10 +384,10 @@ class Train:
             tell(progress(f"Loading step {step} back", 0, 0))
             choose(folder, step)
 
-    def remove(self, name: str, sure: bool, request: gr.Request) -> tuple[Any, str]:
+    def remove(self, name: str, sure: bool, request: gr.Request) -> tuple[Any, Any]:
         """Delete a concept with its photos; returns what is worked on then, and a message."""
         if not sure:
-            return gr.skip(), ""
+            return gr.skip(), gr.skip()
         visitor = self.studio.access.visitor(request)
         try:
             self.studio.jobs.delete(self.studio.workspace.find(visitor.home(), name))
