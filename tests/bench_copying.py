@@ -7,9 +7,9 @@ an autoencoder, as they are and altered; likenesses are the other photos of the 
 --samples is a folder of pictures that all repeat photos of SUBJECT: what a model paints that was trained until it could do
 nothing else, as by
 
-    python -m trainer train --pretrained_model_name_or_path examples/toybox --instance_data_dir DIR/SUBJECT \\
-        --instance_prompt "a photo of a sks toy" --train_text_encoder --text_encoder_lr 4e-5 --learning_rate 2.5e-4 \\
-        --snr_gamma 5 --max_train_steps 2500 --center_crop --keep last --output_dir outputs/copier
+    python -m trainer train --config examples/teddy-bear/dreambooth.json --instance_data_dir DIR/SUBJECT \\
+        --instance_prompt "a photo of a sks toy" --with_prior_preservation false --max_train_steps 2500 \\
+        --learning_rate 2.5e-4 --lr_scheduler constant --keep last --output_dir outputs/copier
 """
 
 import argparse

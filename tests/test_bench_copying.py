@@ -27,5 +27,5 @@ def test_copies_are_found_and_few_other_photos_pass_for_them(
     assert rows["copy, as it is"] == (100, 100, count)
     assert rows["given samples"] == (100, 100, count)
     ours, plain, _ = rows["another photo of the subject"]
-    assert ours <= plain <= 50
+    assert ours == 0 < plain  # 25 when this was written: two of the eight
     assert all(count == of for _, _, of in rows.values()) and len(rows) == 8
