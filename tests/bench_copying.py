@@ -1,4 +1,4 @@
-"""How often trainer/evaluation.py's `copied` finds a copy that is one, and takes a likeness for one, on photos alone.
+"""How often trainer/copying.py finds a copy that is one, and takes a likeness for one, on photos alone, beside three other rules.
 
     python tests/bench_copying.py --photos DIR [--samples DIR --of SUBJECT]
 
@@ -19,17 +19,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from torch import Tensor
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # run as a script, from anywhere
 
-from trainer import evaluation, models, photos  # noqa: E402
+from trainer import copying, evaluation, models, photos  # noqa: E402
 from trainer.crops import center_square  # noqa: E402
 from trainer.evaluation import Judge  # noqa: E402
 
-Views = tuple[Tensor, Tensor]
+Rule = Callable[[Sequence[Image.Image], Sequence[Image.Image]], Sequence[bool]]
+SIDE = 256  # px, where an alteration is of pixels
 FEWEST = 4  # photos of a subject: one asked about, three to be compared with
 
 
@@ -44,35 +45,91 @@ def inside(share: float, right: float, down: float) -> Callable[[Image.Image], I
     return cut
 
 
+def farther(image: Image.Image) -> Image.Image:
+    """Its border goes on, as far as a tenth of the side."""
+    small = np.asarray(image.resize((SIDE, SIDE)))
+    return Image.fromarray(np.pad(small, ((SIDE // 10,) * 2, (SIDE // 10,) * 2, (0, 0)), mode="edge"))
+
+
+def turned(image: Image.Image) -> Image.Image:
+    return inside(0.9, 0.5, 0.5)(image.rotate(3, Image.Resampling.BICUBIC))
+
+
+def blurred(image: Image.Image) -> Image.Image:
+    return image.resize((SIDE, SIDE)).filter(ImageFilter.GaussianBlur(SIDE / 50))
+
+
+def covered(image: Image.Image) -> Image.Image:
+    """Its right quarter is of one colour."""
+    pixels = np.array(image.resize((SIDE, SIDE)))
+    pixels[:, SIDE * 3 // 4 :] = pixels[:, SIDE * 3 // 4 :].mean((0, 1))
+    return Image.fromarray(pixels)
+
+
+def recoloured(image: Image.Image) -> Image.Image:
+    red, green, blue = image.split()
+    return Image.merge("RGB", (green, blue, red))
+
+
 ALTERED: dict[str, Callable[[Image.Image], Image.Image]] = {
     "as it is": lambda image: image,
-    "shifted by a twentieth": inside(0.95, 1, 0),
+    "shifted by a tenth": inside(0.9, 1, 0),
     "zoomed by a tenth": inside(0.9, 0.5, 0.5),
-    "zoomed by a fifth": inside(0.8, 0.5, 0.5),
-    "a quarter darker": lambda image: ImageEnhance.Brightness(image).enhance(0.75),
+    "zoomed by a quarter": inside(0.75, 0.5, 0.5),
+    "seen from farther": farther,
+    "turned by 3 degrees": turned,
     "mirrored": ImageOps.mirror,
+    "a quarter darker": lambda image: ImageEnhance.Brightness(image).enhance(0.75),
+    "in other colours": recoloured,
+    "blurred": blurred,
+    "with a quarter covered": covered,
 }
 
 
-def closer_than_any_pair(samples: Views, of_photos: Views) -> Tensor:
-    """The plainer rule, by both encoders and of the same photo: (N,), which samples it calls copies."""
-    beyond = [
-        own @ taken.T > (taken @ taken.T).fill_diagonal_(-1).max()
-        for own, taken in zip(samples, of_photos, strict=True)
-    ]
-    return torch.stack(beyond).all(dim=0).any(dim=1)
+def by_edges(samples: Sequence[Image.Image], taken: Sequence[Image.Image]) -> list[bool]:
+    """trainer/copying.py's."""
+    return [photo is not None for photo in copying.Originals(taken).copied(samples)]
 
 
-def half_as_far(samples: Views, of_photos: Views) -> Tensor:
-    """`evaluation.copied`: (N,), likewise."""
-    found = evaluation.copied(*zip(samples, of_photos, strict=True))
-    return torch.tensor([photo is not None for photo in found])
+def by_edges_than_any_pair(samples: Sequence[Image.Image], taken: Sequence[Image.Image]) -> list[bool]:
+    """By the same distances: nearer to a photo than any two photos are to each other."""
+    originals = copying.Originals(taken)
+    among = originals.apart(taken)
+    np.fill_diagonal(among, np.inf)
+    return list(originals.apart(samples).min(axis=1) < among.min())
 
 
-RULES = {"half as far": half_as_far, "closer than any pair": closer_than_any_pair}
+def by_encoders(judge: Judge) -> Rule:
+    """The same rule, but for its distances: those that either encoder sees."""
+
+    def rule(samples: Sequence[Image.Image], taken: Sequence[Image.Image]) -> list[bool]:
+        views = zip(seen(judge, samples), seen(judge, taken), strict=True)
+        shares = torch.stack([_share_of_the_way(*view) for view in views]).amin(dim=0)
+        return list((shares < copying.COPY).any(dim=1).tolist())
+
+    return rule
 
 
-def seen(judge: Judge, images: Sequence[Image.Image]) -> Views:
+def _share_of_the_way(samples: Tensor, taken: Tensor) -> Tensor:
+    """(N, P): how far each sample is from each photo, of how far it is from the others on average."""
+    distances = (2 - 2 * samples @ taken.T).clamp_min(0).sqrt()
+    return distances * (len(taken) - 1) / (distances.sum(dim=1, keepdim=True) - distances)
+
+
+def by_encoders_than_any_pair(judge: Judge) -> Rule:
+    """Nearer to a photo than any two photos are to each other, by both encoders and of the same photo."""
+
+    def rule(samples: Sequence[Image.Image], taken: Sequence[Image.Image]) -> list[bool]:
+        beyond = [
+            own @ of_photos.T > (of_photos @ of_photos.T).fill_diagonal_(-1).max()
+            for own, of_photos in zip(seen(judge, samples), seen(judge, taken), strict=True)
+        ]
+        return list(torch.stack(beyond).all(dim=0).any(dim=1).tolist())
+
+    return rule
+
+
+def seen(judge: Judge, images: Sequence[Image.Image]) -> tuple[Tensor, Tensor]:
     return judge.embed_subjects(images), judge.embed_images(images)
 
 
@@ -107,36 +164,34 @@ def main() -> None:
     pipeline = models.load_pipeline(options.base)
     side = models.base_resolution(pipeline)
 
+    rules: dict[str, Rule] = {
+        "by edges": by_edges,
+        "by encoders": by_encoders(judge),
+        "nearer than any two photos, by edges": by_edges_than_any_pair,
+        "nearer than any two photos, by encoders": by_encoders_than_any_pair(judge),
+    }
     found: dict[str, dict[str, list[bool]]] = {}
 
-    def note(what: str, samples: Views, of_photos: Views) -> None:
-        for name, rule in RULES.items():
-            found.setdefault(what, {}).setdefault(name, []).extend(rule(samples, of_photos).tolist())
+    def note(what: str, samples: Sequence[Image.Image], taken: Sequence[Image.Image]) -> None:
+        for name, rule in rules.items():
+            found.setdefault(what, {}).setdefault(name, []).extend(rule(samples, taken))
 
     for folder in sorted(path for path in options.photos.iterdir() if path.is_dir()):
         taken = opened(folder)
         if len(taken) < FEWEST:
             continue
-        own = seen(judge, taken)
         for what, alter in ALTERED.items():
             squares = [alter(image.crop(center_square(image))) for image in taken]
-            copies = through(pipeline.vae, squares, side)
-            note(f"copy, {what}", seen(judge, copies), own)
-        for index in range(len(taken)):
-            rest = [other for other in range(len(taken)) if other != index]
-            alone, others = (tuple(view[which] for view in own) for which in ([index], rest))
-            note("another photo of the subject", (alone[0], alone[1]), (others[0], others[1]))
+            note(f"copy, {what}", through(pipeline.vae, squares, side), taken)
+        for index, other in enumerate(taken):
+            note("another photo of the subject", [other], taken[:index] + taken[index + 1 :])
     if options.samples:
-        note(
-            "given samples",
-            seen(judge, opened(options.samples)),
-            seen(judge, opened(options.photos / options.of)),
-        )
+        note("given samples", opened(options.samples), opened(options.photos / options.of))
 
-    print(f"| called copies | {' | '.join(RULES)} | of |\n|---|{'---|' * len(RULES)}---|")
+    print(f"| called copies | {' | '.join(rules)} | of |\n|---|{'---|' * len(rules)}---|")
     for what, by_rule in found.items():
-        shares = " | ".join(f"{np.mean(by_rule[name]):.0%}" for name in RULES)
-        print(f"| {what} | {shares} | {len(by_rule[next(iter(RULES))])} |")
+        shares = " | ".join(f"{np.mean(by_rule[name]):.0%}" for name in rules)
+        print(f"| {what} | {shares} | {len(by_rule['by edges'])} |")
 
 
 if __name__ == "__main__":

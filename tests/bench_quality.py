@@ -22,7 +22,7 @@ On a machine with a GPU and the Hub, the paper's table for Stable Diffusion, all
 
 Figures: DINO, CLIP-I and CLIP-T as in the paper; PRES, the likeness of the class alone to the photos (less is better); DIV,
 how much images of one prompt differ, by the encoder in DINO's place where the paper has LPIPS; the samples that repeat a
-photo (trainer/evaluation.py's `copied`). `both` is what ours chooses its checkpoints by (trainer/choice.py): the harmonic
+photo (trainer/copying.py). `both` is what ours chooses its checkpoints by (trainer/choice.py): the harmonic
 mean of the way from the base to the photos and of what is left of the base's agreement with the prompts.
 """
 
@@ -349,11 +349,12 @@ def figures(
     subject: Subject, methods: Sequence[str], judge: Any, output: Path
 ) -> Iterator[tuple[str, Figures]]:
     """Those of the photos among themselves, of the base, then of each method."""
-    from trainer import evaluation, photos
+    from trainer import copying, evaluation, photos
     from trainer.choice import Judged, Yardstick
 
     taken = [photos.open_photo(path) for path in photos.list_photos(subject.photos)]
     subjects_of, clip_of = judge.embed_subjects(taken), judge.embed_images(taken)
+    originals = copying.Originals(taken)
     like, like_by_clip = evaluation.photo_to_photo(subjects_of), evaluation.photo_to_photo(clip_of)
     yield "photos", Figures(like, like_by_clip, 0, 0, 1 - like, 0, 0)
     yardstick = None
@@ -367,7 +368,7 @@ def figures(
         clip_t = evaluation.prompt_fidelity(by_clip, judge.embed_texts(texts))
         yardstick = yardstick or Yardstick(like, dino, clip_t, None)
         apart = own.split([len(group) for group in groups])
-        repeated = evaluation.copied((own, subjects_of), (by_clip, clip_of))
+        repeated = originals.copied(samples)
         yield (
             method,
             Figures(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import bench_quality as bench
+import numpy as np
 import pytest
 import torch
 from bench_quality import FULL, OURS, Figures, Subject
@@ -57,9 +58,13 @@ class Colours:
 
 
 def paint(folder: Path, name: str, *colours: tuple[int, int, int]) -> None:
+    """Pictures of the same colour are the same, of others nothing like them."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, colour in enumerate(colours):
-        Image.new("RGB", (64, 64), colour).save(folder / f"{name}-{number:02d}.png")
+        image = Image.new("RGB", (64, 64), colour)
+        noise = np.random.default_rng(colour).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+        image.paste(Image.fromarray(noise), (8, 8))
+        image.save(folder / f"{name}-{number:02d}.png")
 
 
 def test_figures_are_those_of_the_images(tmp_path: Path) -> None:

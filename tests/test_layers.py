@@ -10,7 +10,19 @@ from trainer.config import Concept, GenerationConfig, TrainingConfig
 ROOT = Path(__file__).parent.parent
 # a module imports only from the rows above its own
 LAYERS = (
-    {"__init__", "errors", "loss", "grid", "refusals", "measures", "variety", "words", "crops", "choice"},
+    {
+        "__init__",
+        "errors",
+        "loss",
+        "grid",
+        "refusals",
+        "measures",
+        "variety",
+        "words",
+        "crops",
+        "choice",
+        "copying",
+    },
     {"fields", "optimizers", "verdicts", "pixels"},
     {"config", "gate"},
     {"flags", "photos", "models", "concept", "metadata", "faults", "presets", "prompting"},

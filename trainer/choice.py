@@ -20,7 +20,7 @@ WAITING = "training-evaluation"  # a folder with both, of a training that has no
 AS_GOOD = 0.9  # from there on a few sketches cannot tell a step from the best
 FALL = 0.8  # of the best balance; below it twice running, the best is behind: twice what chance does
 PATIENCE = 2
-CHANCE = 0.1  # of samples; as many other real photos of a subject pass for copies (tests/bench_copying.py)
+CHANCE = 0.1  # of samples; 2 % of a subject's other photos pass for copies (tests/bench_copying.py), so one in ten may be none
 LEAK = 0.5  # of the class's way to the photos; beyond it, it is nearer to them than to what it was
 SAME = 1e-3  # cosines that differ by no more are of the same pictures, on whatever machine
 

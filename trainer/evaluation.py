@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoImageProcessor, AutoModel, CLIPModel, CLIPProcessor
 
-from trainer import concept, generation, photos, prompting, sampling
+from trainer import concept, copying, generation, photos, prompting, sampling
 from trainer.config import Concept, GenerationConfig, TrainingConfig, training_config
 from trainer.errors import ModelError, PhotoError
 
@@ -44,10 +44,6 @@ PLACES = (
     "on top of a dirt road",
     "on top of a white rug",
 )
-# Carlini's own. tests/bench_copying.py compares it with a plainer rule, "nearer than any two photos are to each other", which takes
-# twice as many likenesses for copies, and finds fewer of those that are.
-COPY = 0.5
-ONE = 0.05  # photos that are less apart are one and the same
 # the first that the subject's prompts do not name
 NEIGHBOURS = ("a photo of a dog", "a photo of a cat", "a photo of a car")
 
@@ -163,42 +159,6 @@ def language_drift(ours: Tensor, theirs: Tensor) -> float:
 def diversity(samples: Tensor) -> float:
     """1 - mean cosine of different samples, (N, D) of unit length, N at least 2; the paper's DIV has LPIPS in its place."""
     return 1 - photo_to_photo(samples)
-
-
-def copied(*views: tuple[Tensor, Tensor]) -> list[int | None]:
-    """For each sample the photo that it repeats, by number, or None: an encoder sees it less than COPY times as far from that photo
-    as, on average, from the others (Carlini et al., arXiv:2301.13188, whose others are the nearest images of the training set).
-
-    A view is what one encoder sees: samples (N, D), photos (P, D), of unit length, P at least 2. A good likeness is near to all
-    photos of its subject; how near photos are to one another does not tell it from a copy.
-    """
-    shares = torch.stack([_share_of_the_way(*view) for view in views]).amin(dim=0)
-    nearest = shares.min(dim=1)
-    return [
-        int(photo) if share < COPY else None
-        for share, photo in zip(nearest.values.tolist(), nearest.indices, strict=True)
-    ]
-
-
-def repeated(
-    instance_prompt: str, by_clip: tuple[Tensor, Tensor], by_subject: tuple[Tensor, Tensor]
-) -> list[int | None]:
-    """`copied` by both encoders, but of a style by the CLIP alone: its photos are of different things, and to an encoder of subjects
-    any house passes for the house."""
-    return copied(by_clip) if prompting.is_style(instance_prompt) else copied(by_clip, by_subject)
-
-
-def _share_of_the_way(samples: Tensor, photos: Tensor) -> Tensor:
-    """(N, P): how far each sample is from each photo, of how far it is from the others; distances of unit vectors."""
-    distances, others = _apart(samples, photos), (_apart(photos, photos) > ONE).float()
-    count = others.sum(dim=1)
-    # where all photos are one, there is only what pictures of different things are apart: about 1
-    to_others = torch.where(count > 0, distances @ others.T / count.clamp_min(1), 1.0)
-    return distances / to_others
-
-
-def _apart(ours: Tensor, theirs: Tensor) -> Tensor:
-    return (2 - 2 * ours @ theirs.T).clamp_min(0).sqrt()
 
 
 @dataclass(frozen=True)
@@ -324,7 +284,7 @@ def paint(
 
 
 def evaluate(
-    instance_prompt: str, painted: Painted, taken: Sequence[Image.Image], texts: Sequence[str], judge: Judge
+    painted: Painted, taken: Sequence[Image.Image], texts: Sequence[str], judge: Judge
 ) -> Evaluation:
     """The figures; `texts` are those that the samples are to agree with, one for each of them.
 
@@ -350,7 +310,7 @@ def evaluate(
         clip_i=likeness(by_clip, theirs, ours),
         prompt=prompt_fidelity(ours, wanted),
         base_prompt=prompt_fidelity(theirs, wanted),
-        copied=tuple(repeated(instance_prompt, (ours, by_clip), (samples, of_photos))),
+        copied=tuple(copying.Originals(taken).copied(painted.concept)),
         neighbour_drift=language_drift(
             judge.embed_subjects(painted.concept_neighbour), judge.embed_subjects(painted.base_neighbour)
         ),
@@ -382,4 +342,4 @@ def evaluate_concept(
         on_step=on_step,
     )
     texts = [plain for _, plain in prompting.asked(subject, places) for _ in range(num_samples)]
-    return evaluate(subject.instance_prompt, painted, taken, texts, judge), painted
+    return evaluate(painted, taken, texts, judge), painted

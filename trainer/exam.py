@@ -8,7 +8,7 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 from torch import Tensor, nn
 
-from trainer import choice, concept, evaluation, photos, prompting
+from trainer import choice, concept, copying, evaluation, photos, prompting
 from trainer.choice import Judged, Report, Yardstick
 from trainer.config import TrainingConfig
 from trainer.errors import ModelError
@@ -158,7 +158,7 @@ class Exam:
         asked, of_base = map(list, zip(*prompting.asked(config.concepts[0], places), strict=True))
         # CLIP knows no identifier; where the class was not told either, it has to read past one
         self.texts = judge.embed_texts(of_base)
-        self.photos, self.photos_by_clip = judge.embed_subjects(taken), judge.embed_images(taken)
+        self.photos, self.originals = judge.embed_subjects(taken), copying.Originals(taken)
         self.seeds = [config.seed + index for index in range(max(len(places), CLASS_SEEDS))]
 
         def painter(prompts: list[str], num_inference_steps: int, *, train_text_encoder: bool) -> Painter:
@@ -228,13 +228,12 @@ class Exam:
         if self.base_class is not None:
             class_alone = self.judge.embed_subjects(of_class)
             drift = evaluation.language_drift(class_alone, self.base_class)
-        copied = evaluation.repeated(self.subject, (by_clip, self.photos_by_clip), (subjects, self.photos))
         return Judged(
             step=step,
             subject=evaluation.subject_fidelity(subjects, self.photos),
             prompt=evaluation.prompt_fidelity(by_clip, self.texts),
             drift=drift,
-            copied=tuple(photo for photo in copied if photo is not None),
+            copied=tuple(photo for photo in self.originals.copied(images) if photo is not None),
             samples=len(images),
             preservation=self._preservation(class_alone),
         )

@@ -72,10 +72,7 @@ def _opencv() -> Any:
 
 def features(image: Image.Image) -> Features:
     """What an upright RGB picture is compared by."""
-    cv2: Any = import_module(
-        "cv2"
-    )  # its own stubs lack SIFT; not at import: it takes a while, and reading a report does not need it
-
+    cv2 = _opencv()
     small = image.copy()
     small.thumbnail((_SIDE, _SIDE))
     pixels = np.asarray(small)
