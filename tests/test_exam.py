@@ -2,15 +2,17 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from safetensors.torch import load_file
 from test_loop import Train, after, assert_same
 from test_loop import train as train  # a fixture
 
-from trainer import choice, concept, evaluation, exam, finish, photos
+from trainer import choice, concept, copying, evaluation, exam, finish, photos
 from trainer.choose import choose
 from trainer.config import TrainingConfig, training_config
 
@@ -63,6 +65,19 @@ def test_every_checkpoint_is_judged_and_the_best_becomes_the_concept(
         "checkpoint-4",
     ]
     assert_published(trained.directory, "checkpoint-2")
+
+
+def test_copies_are_counted_among_the_pictures_of_the_subject(
+    train: Train, judge: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(originals: copying.Originals, samples: Sequence[Image.Image]) -> list[int | None]:
+        assert originals.apart(samples).shape[0] == ASKED
+        return [3, None, 1]
+
+    monkeypatch.setattr(copying.Originals, "copied", told)
+    judged = report(train(evaluation_encoder=str(judge), **JUDGED).directory)["judged"]
+    assert [each["copied"] for each in judged] == [[3, 1]] * 4
+    assert {each["samples"] for each in judged} == {ASKED}
 
 
 def test_what_is_said_of_the_class_is_of_its_pictures(train: Train, judge: Path) -> None:

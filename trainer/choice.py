@@ -15,12 +15,12 @@ FILE = "evaluation.json"
 IMAGES = "evaluation"  # the folder of what was judged, STEP-INDEX.png, in the order of the places, then of the class
 WAITING = "training-evaluation"  # a folder with both, of a training that has not published its weights
 
-# Of the best balance. At learning rates near 0, where weights hardly change, exams of one run, of five pictures each, differed by
-# up to a tenth.
+# Of the best balance. At learning rates near 0, where weights hardly change, exams of one run differed by up to a tenth where they
+# were of five pictures each, as in a short run, and by a twentieth where they were of ten.
 AS_GOOD = 0.9  # from there on a few sketches cannot tell a step from the best
 FALL = 0.8  # of the best balance; below it twice running, the best is behind: twice what chance does
 PATIENCE = 2
-CHANCE = 0.1  # of samples; 2 % of a subject's other photos pass for copies (tests/bench_copying.py), so one in ten may be none
+CHANCE = 0.1  # of samples; where more repeat photos it is no accident: of 42 other photos of a subject one passes for a copy
 LEAK = 0.5  # of the class's way to the photos; beyond it, it is nearer to them than to what it was
 SAME = 1e-3  # cosines that differ by no more are of the same pictures, on whatever machine
 

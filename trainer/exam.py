@@ -1,4 +1,4 @@
-"""Judging checkpoints while training: fixed prompts and seeds, painted with the weights as they are, compared by a CLIP."""
+"""Judging checkpoints while training: fixed prompts and seeds, painted with the weights as they are."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
