@@ -54,7 +54,7 @@ def test_a_row_a_step_with_its_pictures(tmp_path: Path) -> None:
     assert (
         "<strong>kept</strong><small>50% like the photos</small><small>100% as prompted</small></th>" in kept
     )
-    assert "<small>repeats photo 1, 3</small><small>class drifted</small>" in last
+    assert "<small>repeats photo 1, 3 in 3 of 4</small><small>class drifted</small>" in last
     assert "<moon>" not in html and "&lt;moon&gt;" in html
     # what can be chosen instead: those that are still there, but not what is the concept already
     assert "<button" not in html

@@ -87,7 +87,9 @@ def _row(judged: Judged, report: Report, folder: Path, there: set[int]) -> str:
     said = [f"{judged.learnt(by):.0%} like the photos", f"{judged.obeyed(by):.0%} as prompted"]
     if judged.copied:
         numbers = sorted({photo + 1 for photo in judged.copied})
-        said.append(f"repeats photo {', '.join(map(str, numbers))}")
+        said.append(
+            f"repeats photo {', '.join(map(str, numbers))} in {len(judged.copied)} of {judged.samples}"
+        )
     if not judged.within(by):
         said.append("class drifted")
     facts = "".join(f"<small>{escape(each)}</small>" for each in said)
