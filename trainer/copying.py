@@ -36,7 +36,8 @@ class Originals:
     def apart(self, samples: Sequence[Image.Image]) -> Floats:
         """(N, P), N at least 1: 0 where a sample's middle is found again in a photo, 1 where nothing there is like it; 1 less the
         orientation correlation (Fitch et al., BMVC 2002) where it is greatest."""
-        distances = [[_apart(_middle(each), views) for views in self._views] for each in samples]
+        middles = [_middle(each) for each in samples]
+        distances = [[_apart(middle, views) for views in self._views] for middle in middles]
         return np.array(distances, dtype=np.float32)
 
     def copied(self, samples: Sequence[Image.Image]) -> list[int | None]:

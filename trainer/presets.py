@@ -115,10 +115,7 @@ ON_GPU: dict[str, tuple[Any, str]] = {
     "mixed_precision": ("bf16", "half the memory and twice the speed, without loss scaling"),
     "lr_scheduler": ("constant", "few steps leave no time to warm up or decay"),
     "validation_steps": (100, "previews often enough to see where it is learnt and where it is overdone"),
-    "checkpointing_steps": (
-        100,
-        "as many are judged as a seventh of the time allows, and the best becomes the concept",
-    ),
+    "checkpointing_steps": (100, REASONS["checkpointing_steps"]),
     "evaluation_encoder": ("openai/clip-vit-base-patch32", "the CLIP that the paper's figures are by"),
     "subject_encoder": ("facebook/dino-vits16", "tells a subject from others of its kind, as in the paper"),
 }
